@@ -61,6 +61,10 @@ class SceneConfig:
     """kg m², the same for a hand joint"""
     friction: tuple[float, float, float] = (0.9, 0.01, 0.0005)
     """sliding (1), torsional (m), rolling (m) friction of object against hand and table"""
+    impratio: float = 5.0
+    """ratio of frictional to normal constraint impedance; at 1 an object creeps out of a grasp that stands still (of 47
+    objects held, 8 were lost within 1.8 s; at 5, 3 were; larger values make first contacts stiff enough to knock objects
+    over)"""
     iterations: int = 12
     """largest number of constraint solver iterations a step"""
     ls_iterations: int = 8
@@ -81,6 +85,7 @@ def build_spec(config: SceneConfig = DEFAULT_SCENE, rig: StereoRig = STEREO_RIG)
     # Bounding volume trees of bodies would go stale when an object is written into the slots; a body has few
     # geoms anyway.
     option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    option.impratio = config.impratio
     option.iterations, option.ls_iterations = config.iterations, config.ls_iterations
     _finish_robot(spec, config)
     _add_actuators(spec, config)

@@ -4,7 +4,7 @@ Positions are in the arm's base frame (= world frame), metres; the table's top i
 stands on.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class SuccessCriterion:
 
     def reset(self) -> None:
         """Start a new episode."""
-        self.__init__()
+        for one in fields(self):
+            setattr(self, one.name, one.default)
 
     def update(self, object_position: np.ndarray, time_s: float) -> None:
         """Take one object position (3,) in m, base frame, at a time in s (any fixed origin)."""
