@@ -1,0 +1,341 @@
+"""The command node: moves messages between ROS topics and the safety core."""
+
+import signal
+import time
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray, Header, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from grasp_control.diagnostics import TickTimes, command_status
+from grasp_control.guard import CollisionGuard
+from grasp_control.parameters import Settings, declare_parameters, read_settings
+from grasp_control.safety import Answer, Command, CommandCore, State
+from grasp_description.robot import JOINT_NAMES, joint_limits
+
+NODE_NAME = "grasp_control"
+HOUSEKEEPING_S = 0.1
+DISARM_PATIENCE_S = 2.0
+"""Time on the machine's clock after which a disarm no longer waits for the robot to stand (its clock may have
+stopped)."""
+FAREWELL_S = 1.0
+"""Time on the machine's clock that a stop has when the process is asked to end."""
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# Arm and hand may be measured by two drivers: with a depth of 1 one would push out the other's message.
+_MEASUREMENTS = QoSProfile(depth=8, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class ControlNode(LifecycleNode):
+    """Lifecycle node ``/grasp_control``; see the README for its topics, services and parameters."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(NODE_NAME, **kwargs)
+        declare_parameters(self)
+        self._core: CommandCore | None = None
+        self._settings: Settings | None = None
+        self._times: TickTimes | None = None
+        self._timer = None
+        self._entities: list = []
+        self._disarmed: Future | None = None
+        self._disarm_deadline_s = 0.0
+        self._word = ""
+        self._housekeepings = 0
+        self._state_publisher = self.create_publisher(String, "/control/state", _LATCHED)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # On the machine's clock: these go on when /clock stands.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=steady)
+        self._tell()
+
+    @property
+    def core(self) -> CommandCore | None:
+        """The safety core; None while unconfigured."""
+        return self._core
+
+    # Lifecycle.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Read parameters, build the core, open topics and services."""
+        try:
+            self._settings = read_settings(self)
+            guard = CollisionGuard(self._settings.guard) if self._settings.guard else None
+            self._core = CommandCore(joint_limits(), self._settings.control, guard)
+        except ValueError as error:
+            self.get_logger().error(f"Cannot configure: {error}")
+            self._core = None
+            return TransitionCallbackReturn.FAILURE
+        self._times = TickTimes(self._settings.control.period_s)
+        self._open(self._settings.topics)
+        result = super().on_configure(state)
+        self._tell()
+        return result
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start ticking, disarmed."""
+        assert self._settings is not None
+        result = super().on_activate(state)
+        self._timer = self.create_timer(self._settings.control.period_s, self._on_tick)
+        self._tell()
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop ticking. Refused while in motion: the robot is then stopped, and deactivates once it
+        stands."""
+        assert self._core is not None
+        if self._core.moving:
+            self._core.stop(self._now_s())
+            self._tell()
+            self.get_logger().warning(
+                "Refused to deactivate in motion: decelerating; deactivate again at rest"
+            )
+            return TransitionCallbackReturn.FAILURE
+        self._stop_ticking("")
+        result = super().on_deactivate(state)
+        self._tell()
+        return result
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close topics and services, forget the core."""
+        self._close()
+        result = super().on_cleanup(state)
+        self._tell()
+        return result
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As cleanup, from any state."""
+        self._close()
+        result = super().on_shutdown(state)
+        self._tell()
+        return result
+
+    def begin_stop(self) -> None:
+        """Decelerate, if in motion; for the process's end."""
+        if self._core is not None and self._core.moving:
+            self._core.stop(self._now_s())
+            self._tell()
+
+    # Entities.
+
+    def _open(self, topics: dict[str, str]) -> None:
+        self._arm_command = self.create_lifecycle_publisher(Float64MultiArray, topics["arm_command_topic"], 1)
+        self._hand_command = self.create_lifecycle_publisher(
+            Float64MultiArray, topics["hand_command_topic"], 1
+        )
+        self._command = self.create_lifecycle_publisher(JointState, "/control/command", 10)
+        self._accepted = self.create_lifecycle_publisher(Header, "/control/accepted_target", 10)
+        self._measurements = self.create_subscription(
+            JointState, topics["joint_states_topic"], self._on_joint_states, _MEASUREMENTS
+        )
+        targets = self.create_subscription(JointTrajectory, topics["target_topic"], self._on_target, 1)
+        arm = self.create_service(Trigger, "~/arm", self._on_arm)
+        # In a group of its own, since it waits while ticks go on.
+        waiting = MutuallyExclusiveCallbackGroup()
+        # rclpy awaits coroutines here, which its annotations do not say.
+        on_disarm: Any = self._on_disarm
+        disarm = self.create_service(Trigger, "~/disarm", on_disarm, callback_group=waiting)
+        self._entities = [
+            *(
+                (self.destroy_lifecycle_publisher, entity)
+                for entity in (self._arm_command, self._hand_command, self._command, self._accepted)
+            ),
+            *((self.destroy_subscription, entity) for entity in (self._measurements, targets)),
+            *((self.destroy_service, entity) for entity in (arm, disarm)),
+        ]
+
+    def _close(self) -> None:
+        self._stop_ticking("closed")
+        for destroy, entity in self._entities:
+            destroy(entity)
+        self._entities = []
+        self._core = None
+
+    def _stop_ticking(self, reason: str) -> None:
+        if self._core is not None:
+            self._core.abandon(reason)
+        self._answer_disarm()
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+
+    # Messages.
+
+    def _on_tick(self) -> None:
+        started = time.perf_counter()
+        self._take_waiting_measurements()
+        assert self._core is not None
+        assert self._times is not None
+        now = self.get_clock().now()
+        now_s = _seconds(now.nanoseconds)
+        command = self._core.tick(now_s)
+        if command is not None:
+            self._publish(command, now.to_msg())
+        self._answer_disarm()
+        self._tell()
+        self._times.note(now_s, time.perf_counter() - started)
+
+    def _take_waiting_measurements(self) -> None:
+        """Take what has arrived but was not delivered yet: a due timer comes before waiting messages in the
+        executor."""
+        subscription = self._measurements
+        with subscription.handle:
+            while (taken := subscription.handle.take_message(JointState, False)) is not None:
+                self._on_joint_states(taken[0])
+
+    def _publish(self, command: Command, stamp) -> None:
+        assert self._settings is not None
+        message = JointState(name=list(JOINT_NAMES))
+        message.header.stamp = stamp
+        message.position, message.velocity = command.position.tolist(), command.velocity.tolist()
+        arm, hand = self._settings.arm_columns, self._settings.hand_columns
+        self._arm_command.publish(Float64MultiArray(data=command.position[arm].tolist()))
+        self._hand_command.publish(Float64MultiArray(data=command.position[hand].tolist()))
+        self._command.publish(message)
+
+    def _on_joint_states(self, message: JointState) -> None:
+        assert self._core is not None
+        answer = self._core.update_measurement(
+            list(message.name),
+            list(message.position),
+            list(message.velocity),
+            _stamp_s(message.header),
+            self._now_s(),
+        )
+        if not answer:
+            self.get_logger().warning(answer.reason, throttle_duration_sec=1.0)
+
+    def _on_target(self, message: JointTrajectory) -> None:
+        assert self._core is not None
+        # A message of no point, or of a whole trajectory, is no target; the core counts and refuses it.
+        points = list(message.points)
+        positions = list(points[0].positions) if len(points) == 1 else []
+        answer = self._core.accept_target(
+            list(message.joint_names), positions, _stamp_s(message.header), self._now_s()
+        )
+        if answer:
+            self._accepted.publish(message.header)
+        elif self._core.state is State.ARMED:
+            self.get_logger().warning(answer.reason, throttle_duration_sec=1.0)
+
+    def _on_arm(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        assert self._core is not None
+        answer = Answer(False, "not active") if self._timer is None else self._core.arm(self._now_s())
+        response.success, response.message = answer.accepted, answer.reason or "armed"
+        # One call a severity: rclpy refuses two from the same place.
+        if answer:
+            self.get_logger().info(f"Arming: {response.message}")
+        else:
+            self.get_logger().warning(f"Arming: {response.message}")
+        self._tell()
+        return response
+
+    async def _on_disarm(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Answer once the robot is disarmed, which takes as long as it decelerates."""
+        assert self._core is not None
+        response.success, response.message = True, "disarmed"
+        if not self._core.disarm(self._now_s()):
+            self._disarmed = Future()
+            self._disarm_deadline_s = time.monotonic() + DISARM_PATIENCE_S
+            await self._disarmed
+            response.message = (
+                self._core.reason if self._core is not None and self._core.reason else "disarmed"
+            )
+        self._tell()
+        return response
+
+    def _answer_disarm(self) -> None:
+        if self._disarmed is not None and (self._core is None or self._core.state is State.DISARMED):
+            self._disarmed.set_result(None)
+            self._disarmed = None
+
+    # What is told.
+
+    def _keep_house(self) -> None:
+        if (
+            self._disarmed is not None
+            and time.monotonic() > self._disarm_deadline_s
+            and self._core is not None
+        ):
+            self._core.abandon("disarmed in motion: the node's clock stood still")
+            self._answer_disarm()
+            self._tell()
+        self._housekeepings += 1
+        if self._housekeepings * HOUSEKEEPING_S >= 1.0:
+            self._housekeepings = 0
+            self._diagnose()
+
+    def _tell(self) -> None:
+        """Publish the state's word, and why, if it is another than before."""
+        word = self._state_word()
+        if word == self._word:
+            return
+        self._word = word
+        reason = f": {self._core.reason}" if self._core is not None and self._core.reason else ""
+        # One call a severity: rclpy refuses two from the same place.
+        if word in (State.HOLDING, State.FAULTED):
+            self.get_logger().warning(f"State {word}{reason}")
+        else:
+            self.get_logger().info(f"State {word}{reason}")
+        self._state_publisher.publish(String(data=word))
+        self._diagnose()
+
+    def _diagnose(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [command_status(self._word, self._core, self._now_s(), self._times)]
+        self._diagnostics.publish(message)
+
+    def _state_word(self) -> str:
+        if self._core is None:
+            return "unconfigured"
+        return "inactive" if self._timer is None else str(self._core.state)
+
+    def _now_s(self) -> float:
+        return _seconds(self.get_clock().now().nanoseconds)
+
+
+def _seconds(nanoseconds: int) -> float:
+    return nanoseconds * 1e-9
+
+
+def _stamp_s(header: Header) -> float:
+    return _seconds(header.stamp.sec * 10**9 + header.stamp.nanosec)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the node until it is asked to end (SIGINT, SIGTERM); a robot in motion is decelerated first."""
+    # rclpy's own handlers would close the topics before the robot stands.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    asked_to_end: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: asked_to_end.append(received))
+    node, executor = ControlNode(), SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        # Housekeeping wakes the executor often enough for signals to be seen.
+        while rclpy.ok() and not asked_to_end:
+            executor.spin_once()
+        node.begin_stop()
+        deadline = time.monotonic() + FAREWELL_S
+        while node.core is not None and node.core.moving and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.02)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        node.get_logger().info("Ended from outside")
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    main()
