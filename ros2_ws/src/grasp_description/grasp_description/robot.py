@@ -72,17 +72,17 @@ def joint_limits() -> JointLimits:
     Raises:
         ValueError: the URDF lacks a joint of ``JOINT_NAMES`` or one of its limits.
     """
-    limits = {
-        joint.get("name"): joint.find("limit") for joint in ElementTree.fromstring(urdf_text()).iter("joint")
-    }
-    for name in JOINT_NAMES:
-        if limits.get(name) is None:
-            raise ValueError(
-                f"Joint {name!r} has no <limit> in the URDF; expected one for each of {JOINT_NAMES}"
-            )
+    joints = ElementTree.fromstring(urdf_text()).iter("joint")
+    found = {joint.get("name"): joint.find("limit") for joint in joints}
 
     def column(attribute: str) -> np.ndarray:
-        values = np.array([float(limits[name].get(attribute)) for name in JOINT_NAMES])
+        values = np.empty(len(JOINT_NAMES))
+        for index, name in enumerate(JOINT_NAMES):
+            limit = found.get(name)
+            text = None if limit is None else limit.get(attribute)
+            if text is None:
+                raise ValueError(f"Joint {name!r} has no <limit {attribute}=…> in the URDF; every one needs it")
+            values[index] = float(text)
         values.setflags(write=False)
         return values
 

@@ -62,9 +62,9 @@ class SceneConfig:
     friction: tuple[float, float, float] = (0.9, 0.01, 0.0005)
     """sliding (1), torsional (m), rolling (m) friction of object against hand and table"""
     impratio: float = 5.0
-    """ratio of frictional to normal constraint impedance; at 1 an object creeps out of a grasp that stands still (of 47
-    objects held, 8 were lost within 1.8 s; at 5, 3 were; larger values make first contacts stiff enough to knock objects
-    over)"""
+    """ratio of frictional to normal constraint impedance; at 1 an object creeps out of a grasp that stands
+    still (of 47 objects held, 8 were lost within 1.8 s; at 5, 3 were; larger values make first contacts stiff
+    enough to knock objects over)"""
     iterations: int = 12
     """largest number of constraint solver iterations a step"""
     ls_iterations: int = 8

@@ -69,7 +69,7 @@ class SuccessCriterion:
     def update(self, object_position: np.ndarray, time_s: float) -> None:
         """Take one object position (3,) in m, base frame, at a time in s (any fixed origin)."""
         height = float(object_position[2])
-        if self.start_height_m is None:
+        if self.start_height_m is None or self.start_time_s is None:
             self.start_height_m, self.start_time_s = height, time_s
         self.last_time_s = time_s
         within = float(np.linalg.norm(object_position - GOAL_POSITION)) <= SUCCESS_TOLERANCE_M
