@@ -81,7 +81,7 @@ def joint_limits() -> JointLimits:
             limit = found.get(name)
             text = None if limit is None else limit.get(attribute)
             if text is None:
-                raise ValueError(f"Joint {name!r} has no <limit {attribute}=…> in the URDF; every one needs it")
+                raise ValueError(f"Joint {name!r} has no <limit {attribute}=…> in the URDF; each needs it")
             values[index] = float(text)
         values.setflags(write=False)
         return values
