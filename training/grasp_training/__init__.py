@@ -1,0 +1,1 @@
+"""Training of grasping policies: simulators, the task, learning, export and evaluation."""

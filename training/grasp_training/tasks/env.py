@@ -1,0 +1,327 @@
+"""The grasp task as rsl_rl sees it."""
+
+from typing import Any
+
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from grasp_description.objects import ObjectSpec, object_set, pack, shape_features
+from grasp_description.robot import FINGERTIP_LINKS, FINGERTIP_RADIUS_M, JOINT_NAMES
+from grasp_description.workcell import (
+    GOAL_POSITION,
+    HOLD_TIME_S,
+    LIFTED_M,
+    SUCCESS_TOLERANCE_M,
+    WORKSPACE_LOWER,
+    WORKSPACE_UPPER,
+)
+from grasp_training.simulators import MujocoSimulator, Simulator, SimulatorState
+from grasp_training.tasks.actions import NUM_ACTIONS, ActionDecoder
+from grasp_training.tasks.command_shaping import CommandShaper
+from grasp_training.tasks.config import TaskConfig
+from grasp_training.tasks.curriculum import Curriculum
+from grasp_training.tasks.kinematics import GRASP_POINT
+from grasp_training.tasks.observations import (
+    DEPTH,
+    OBJECT_POSITION,
+    PRIVILEGED,
+    PROPRIOCEPTION,
+    STEREO,
+    PrivilegedExtras,
+    check_groups,
+    privileged,
+)
+from grasp_training.tasks.randomization import EpisodeSampler
+from grasp_training.tasks.rewards import GraspGeometry, reward_terms
+from grasp_training.tasks.surface import object_distance
+
+
+class GraspEnv(VecEnv):
+    """Grasp an object from the table and hold it at the goal; n environments in a batch.
+
+    Observations are a TensorDict of the groups asked for: ``proprioception`` (n, 69) joint position, joint
+    velocity and previous target in rad and rad/s; ``privileged``; ``stereo`` uint8 (n, 2, H, W, 3), left and
+    right; ``depth`` float32 (n, 1, H, W) in m, left camera; ``object_position`` (n, 3) in m, a label. Actions
+    (n, 11): see ``ActionDecoder``. Environments that end are reset within ``step``; their observations are
+    those of the new episode.
+
+    Args:
+        config: the task.
+        simulator: the simulations.
+        groups: observation groups to give.
+        seed: of everything random in the task.
+        sampler: draws the episodes instead of one made from the seed (evaluation counts on particular ones).
+    """
+
+    cfg: TaskConfig
+    max_episode_length: int
+
+    def __init__(
+        self,
+        config: TaskConfig,
+        simulator: Simulator,
+        groups: tuple[str, ...],
+        seed: int,
+        sampler: EpisodeSampler | None = None,
+    ):
+        check_groups(groups)
+        self.cfg, self.groups, self.simulator = config, groups, simulator
+        self.num_envs, self.num_actions, self.device = simulator.num_envs, NUM_ACTIONS, simulator.device
+        self.max_episode_length = config.episode_steps
+        self.curriculum = Curriculum(config.curriculum)
+        self._sampler = sampler or EpisodeSampler(simulator.objects, config.randomization, seed)
+        self._decoder = ActionDecoder().to(self.device)
+        self._shaper = CommandShaper(self.num_envs, simulator.substeps, self.device)
+        self._hold_steps = round(HOLD_TIME_S * config.control_rate_hz)
+        self._images = STEREO in groups or DEPTH in groups
+        self._constants(simulator.objects)
+        self._buffers()
+        self._reset(torch.arange(self.num_envs))
+        self._observe()
+
+    def _constants(self, objects: tuple[ObjectSpec, ...]) -> None:
+        packed = pack(objects)
+
+        def tensor(values: Any) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=self.device)
+
+        self._goal, self._grasp_point = tensor(GOAL_POSITION), tensor(GRASP_POINT)
+        self._lower, self._upper = tensor(WORKSPACE_LOWER), tensor(WORKSPACE_UPPER)
+        self._features = torch.stack([torch.from_numpy(shape_features(spec)) for spec in objects])
+        self._slot_kind = torch.as_tensor(packed.geom_type)
+        self._slot_size, self._slot_position = tensor(packed.geom_size), tensor(packed.geom_position)
+        self._slot_rotation = rotation_from_quaternion(tensor(packed.geom_quaternion))
+        self._mass = tensor(packed.mass)
+
+    def _buffers(self) -> None:
+        n = self.num_envs
+        self.episode_length_buf = torch.zeros(n, dtype=torch.long)
+        self._joint_target = torch.zeros(n, len(JOINT_NAMES))
+        self._object_index = torch.zeros(n, dtype=torch.long)
+        self._parameters = torch.zeros(n, 2)
+        self._rest_height = torch.zeros(n)
+        self._tip_gap = torch.zeros(n, len(FINGERTIP_LINKS))
+        self._held_steps = torch.zeros(n, dtype=torch.long)
+        self._lifted = torch.zeros(n, dtype=torch.bool)
+
+    @property
+    def object_index(self) -> torch.Tensor:
+        """(n,) index of each environment's object in the simulator's set."""
+        return self._object_index
+
+    def get_observations(self) -> TensorDict:
+        """The current observations (see the class)."""
+        return self._observations
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
+        """Apply actions (n, 11) for one control step; see ``VecEnv``.
+
+        ``extras`` has ``time_outs`` (n,), ``log`` (scalars) and, for evaluation, as of the end of this step
+        and before resets:
+        ``success``, ``lifted``, ``lost`` (n,) bool, ``height`` (n,) in m and ``state``, the simulator's
+        state.
+        """
+        measured = self._proprioception[:, : len(JOINT_NAMES)]
+        with torch.no_grad():
+            target = self._decoder(actions, measured, self._joint_target)
+        return self._advance(target, actions)
+
+    def step_joint_targets(self, target: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
+        """As ``step``, but with joint targets (n, 23) in rad from a policy file, which decodes its actions
+        itself."""
+        return self._advance(target, torch.zeros(self.num_envs, NUM_ACTIONS))
+
+    def _advance(
+        self, target: torch.Tensor, actions: torch.Tensor
+    ) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
+        self._joint_target = target
+        self.simulator.step(self._shaper(target))
+        self.episode_length_buf += 1
+        state = self.simulator.state
+        geometry = self._geometry(state, slice(None))
+        terms = reward_terms(geometry, actions, self.cfg.reward)
+        reward = torch.stack(list(terms.values())).sum(0)
+        self._held_steps = torch.where(geometry.at_goal, self._held_steps + 1, 0)
+        self._lifted |= geometry.height > LIFTED_M
+        position = state.object_position
+        lost = ((position < self._lower) | (position > self._upper)).any(-1) | ~torch.isfinite(position).all(
+            -1
+        )
+        timed_out = (self.episode_length_buf >= self.max_episode_length) | self._held_long_enough()
+        done = lost | timed_out
+        # As the scoreboard counts: so many steps later than the first one at the goal.
+        success = (self._held_steps > self._hold_steps) & ~lost
+        extras: dict[str, Any] = {
+            "time_outs": timed_out & ~lost,
+            "success": success,
+            "lifted": self._lifted.clone(),
+        }
+        extras |= {"height": geometry.height, "lost": lost, "state": state}
+        extras["log"] = self._log(terms, done, success)
+        self._tip_gap = geometry.tip_gap
+        change = self.cfg.randomization.appearance_change
+        if change > 0:
+            self._change_appearance(self._sampler.choose(self.num_envs, change))
+        self._reset(torch.nonzero(done).flatten())
+        self._observe()
+        return self._observations, reward, done, extras
+
+    def _log(
+        self, terms: dict[str, torch.Tensor], done: torch.Tensor, success: torch.Tensor
+    ) -> dict[str, float]:
+        finished = int(done.sum())
+        self.curriculum.update(finished, float(success[done].sum()))
+        log = {f"reward/{name}": float(value.mean()) for name, value in terms.items()}
+        if finished:
+            log["episode/success"] = float(success[done].float().mean())
+            log["episode/lifted"] = float(self._lifted[done].float().mean())
+        log["curriculum/level"] = self.curriculum.level
+        log["curriculum/recent_success"] = self.curriculum.success_rate
+        return log
+
+    def _geometry(self, state: SimulatorState, which: slice | torch.Tensor) -> GraspGeometry:
+        """Distances in the environments ``which``."""
+        palm, tips = state.link_position[which, 0], state.link_position[which, 1:]
+        point = palm + state.link_rotation[which, 0] @ self._grasp_point
+        centre = state.object_position[which]
+        rotation = rotation_from_quaternion(state.object_quaternion[which])
+        points = torch.cat([tips, point[:, None]], dim=1)
+        index = self._object_index[which]
+        distance = object_distance(
+            torch.einsum("nij,npi->npj", rotation, points - centre[:, None]),
+            self._slot_kind[index],
+            self._slot_size[index],
+            self._slot_position[index],
+            self._slot_rotation[index],
+        )
+        offset = tips - centre[:, None]
+        length = torch.linalg.norm(offset, dim=-1)
+        goal_distance = torch.linalg.norm(centre - self._goal, dim=-1)
+        return GraspGeometry(
+            grasp_point_distance=torch.linalg.norm(point - centre, dim=-1),
+            tip_distance=length.mean(-1),
+            tip_gap=(distance[:, :4] - FINGERTIP_RADIUS_M).clamp(min=0.0),
+            surface_distance=distance[:, 4].clamp(min=0.0),
+            tip_direction=offset / length[..., None].clamp(min=1e-6),
+            height=centre[:, 2] - self._rest_height[which],
+            goal_distance=goal_distance,
+            at_goal=goal_distance <= SUCCESS_TOLERANCE_M,
+        )
+
+    def _held_long_enough(self) -> torch.Tensor:
+        """Which episodes (n,) end early because the object was held for long."""
+        limit = self.cfg.end_after_held_s * self.cfg.control_rate_hz
+        return self._held_steps > limit if limit > 0 else torch.zeros_like(self._lifted)
+
+    def _change_appearance(self, env_ids: torch.Tensor) -> None:
+        if not self._images or not len(env_ids):
+            return
+        simulator = self.simulator
+        looks = self._sampler.appearance(
+            len(env_ids), simulator.nominal_rgba, simulator.robot_geoms, simulator.nominal_light
+        )
+        simulator.randomize_appearance(env_ids, looks)
+
+    def _reset(self, env_ids: torch.Tensor) -> None:
+        if not len(env_ids):
+            return
+        sampler = self._sampler
+        chosen = sampler.choose_objects(env_ids)
+        start = sampler.reset_state(chosen, self.curriculum.level)
+        self.simulator.reset(env_ids, start)
+        self._shaper.reset(env_ids, start.joint_position)
+        self._change_appearance(env_ids)
+        self._object_index[env_ids] = chosen
+        self._joint_target[env_ids] = start.joint_position
+        self._rest_height[env_ids] = start.object_position[:, 2]
+        self._parameters[env_ids, 0] = self._mass[chosen] * start.mass_scale
+        self._parameters[env_ids, 1] = start.friction
+        self.episode_length_buf[env_ids] = 0
+        self._held_steps[env_ids] = 0
+        self._lifted[env_ids] = False
+        self._tip_gap[env_ids] = self._geometry(self.simulator.state, env_ids).tip_gap
+
+    def _observe(self) -> None:
+        state = self.simulator.state
+        noise, level = self.cfg.randomization, self.curriculum.level
+        sampler = self._sampler
+        position = sampler.noise(state.joint_position, level * noise.joint_noise_rad)
+        velocity = sampler.noise(state.joint_velocity, level * noise.joint_velocity_noise)
+        self._proprioception = torch.cat([position, velocity, self._joint_target], dim=1)
+        groups: dict[str, torch.Tensor] = {}
+        if PROPRIOCEPTION in self.groups:
+            groups[PROPRIOCEPTION] = self._proprioception
+        if PRIVILEGED in self.groups:
+            extras = PrivilegedExtras(self._features[self._object_index], self._tip_gap, self._parameters)
+            observed = sampler.noise(state.object_position, level * noise.object_noise_m)
+            rotation = rotation_from_quaternion(state.object_quaternion)
+            groups[PRIVILEGED] = privileged(state, observed, rotation, extras)
+        if OBJECT_POSITION in self.groups:
+            groups[OBJECT_POSITION] = state.object_position
+        if self._images:
+            rgb, depth = self.simulator.render()
+            if STEREO in self.groups:
+                groups[STEREO] = rgb
+            if DEPTH in self.groups and depth is not None:
+                groups[DEPTH] = depth[:, :1]
+        self._observations = TensorDict(groups, batch_size=[self.num_envs], device=self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the environment: the curriculum. Plain JSON types."""
+        return {"curriculum": self.curriculum.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from ``state_dict``."""
+        self.curriculum.load_state_dict(state["curriculum"])
+
+
+def rotation_from_quaternion(quaternion: torch.Tensor) -> torch.Tensor:
+    """Rotation matrices (..., 3, 3) of unit quaternions (..., 4), w-x-y-z."""
+    w, x, y, z = quaternion.unbind(-1)
+    rows = [
+        1 - 2 * (y * y + z * z),
+        2 * (x * y - w * z),
+        2 * (x * z + w * y),
+        2 * (x * y + w * z),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z - w * x),
+        2 * (x * z - w * y),
+        2 * (y * z + w * x),
+        1 - 2 * (x * x + y * y),
+    ]
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def make_env(
+    config: TaskConfig,
+    num_envs: int,
+    groups: tuple[str, ...],
+    objects: str,
+    seed: int,
+    sampler: EpisodeSampler | None = None,
+) -> GraspEnv:
+    """The grasp task on the default simulator.
+
+    Args:
+        config: the task.
+        num_envs: environments in the batch.
+        groups: observation groups to give (see ``GraspEnv``).
+        objects: ``"training"`` or ``"held-out"``.
+        seed: of the episodes.
+        sampler: draws the episodes instead of one made from the seed.
+
+    Raises:
+        ValueError: a group or the object set does not exist.
+    """
+    check_groups(groups)
+    simulator = MujocoSimulator(
+        num_envs,
+        object_set(objects, config.object_seed),
+        substeps=config.substeps,
+        images=STEREO in groups or DEPTH in groups,
+        depth=DEPTH in groups,
+        threads=config.threads,
+        scene=config.scene,
+    )
+    return GraspEnv(config, simulator, groups, seed, sampler)

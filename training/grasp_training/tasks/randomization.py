@@ -1,0 +1,123 @@
+"""Where episodes start and what varies between them, scaled by the curriculum's level."""
+
+import math
+
+import torch
+
+from grasp_description.cameras import STEREO_RIG
+from grasp_description.objects import ObjectSpec, pack
+from grasp_description.robot import ARM_JOINTS, HOME_POSITION, joint_limits
+from grasp_description.workcell import SPAWN_REGION
+from grasp_training.simulators.base import Appearance, ResetState
+from grasp_training.tasks.config import RandomizationConfig
+
+_ARM = len(ARM_JOINTS)
+_SPAWN_CLEARANCE_M = 1e-3
+
+
+class EpisodeSampler:
+    """Draws resets and appearances from one seeded generator.
+
+    Args:
+        objects: the objects to choose from, uniformly.
+        config: ranges at level 1.
+        seed: of the generator; its state is part of a checkpoint.
+    """
+
+    def __init__(self, objects: tuple[ObjectSpec, ...], config: RandomizationConfig, seed: int):
+        self.config = config
+        self.generator = torch.Generator().manual_seed(seed)
+        self._rest_height = torch.tensor(pack(objects).rest_height, dtype=torch.float32)
+        limits = joint_limits()
+        self._home = torch.tensor(HOME_POSITION, dtype=torch.float32)
+        self._lower = torch.tensor(limits.lower, dtype=torch.float32)
+        self._upper = torch.tensor(limits.upper, dtype=torch.float32)
+
+    def _uniform(self, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [-1, 1)."""
+        return 2.0 * torch.rand(*shape, generator=self.generator) - 1.0
+
+    def _within(self, bounds: tuple[float, float], level: float, *shape: int) -> torch.Tensor:
+        """Uniform numbers in bounds, drawn in towards 1 as the level falls to 0."""
+        low, high = (1.0 + level * (bound - 1.0) for bound in bounds)
+        return low + (high - low) * torch.rand(*shape, generator=self.generator)
+
+    def choose_objects(self, env_ids: torch.Tensor) -> torch.Tensor:
+        """Indices (k,) of objects for the environments env_ids (k,) that begin an episode."""
+        return torch.randint(len(self._rest_height), (len(env_ids),), generator=self.generator)
+
+    def choose(self, count: int, probability: float) -> torch.Tensor:
+        """Indices (k,) of those among ``count`` environments that a coin of this probability chose."""
+        return torch.nonzero(torch.rand(count, generator=self.generator) < probability).flatten()
+
+    def reset_state(self, object_index: torch.Tensor, level: float) -> ResetState:
+        """Starts for the objects of object_index (k,)."""
+        config, count = self.config, len(object_index)
+        joint_position = self._home.expand(count, -1).clone()
+        joint_position[:, :_ARM] += level * config.start_position_rad * self._uniform(count, _ARM)
+        low, high = config.spawn_scale
+        half = torch.tensor(SPAWN_REGION.half_size) * (low + level * (high - low))
+        position = torch.empty(count, 3)
+        position[:, :2] = torch.tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
+        position[:, 2] = self._rest_height[object_index] + _SPAWN_CLEARANCE_M
+        half_yaw = 0.5 * math.pi * self._uniform(count)
+        quaternion = torch.zeros(count, 4)
+        quaternion[:, 0], quaternion[:, 3] = torch.cos(half_yaw), torch.sin(half_yaw)
+        return ResetState(
+            joint_position=torch.clamp(joint_position, self._lower, self._upper),
+            object_index=object_index,
+            object_position=position,
+            object_quaternion=quaternion,
+            mass_scale=self._within(config.mass, level, count),
+            friction=self._within(config.friction, level, count),
+            stiffness_scale=self._within(config.stiffness, level, count, len(self._home)),
+        )
+
+    def noise(self, tensor: torch.Tensor, deviation: float) -> torch.Tensor:
+        """The tensor with Gaussian noise of the given standard deviation."""
+        return tensor + deviation * torch.randn(tensor.shape, generator=self.generator)
+
+    def appearance(
+        self, count: int, geom_rgba: torch.Tensor, robot: torch.Tensor, light: torch.Tensor
+    ) -> Appearance:
+        """Colours, lights and camera poses for ``count`` environments, always over their whole range.
+
+        Args:
+            geom_rgba: (g, 4) nominal colours of the scene's geoms.
+            robot: (g,) bool, geoms of the robot: they keep their hue, the table and the objects get any
+            colour.
+            light: (3,) nominal light position in m.
+        """
+        config, rig = self.config, STEREO_RIG
+        geoms = len(geom_rgba)
+        rgba = geom_rgba.expand(count, geoms, 4).clone()
+        free = torch.rand(count, geoms, 3, generator=self.generator)
+        near = (rgba[..., :3] * (1.0 + 0.3 * self._uniform(count, 1, 3))).clamp(0.0, 1.0)
+        rgba[..., :3] = torch.where(robot[None, :, None], near, 0.05 + 0.9 * free)
+        position = torch.tensor(rig.positions(), dtype=torch.float32).expand(count, 2, 3)
+        rotation = torch.tensor(rig.rotation(), dtype=torch.float32)
+        # The pair moves as one body, as on a shared mount; each camera then is a little off on its own.
+        shift = (
+            config.camera_position_m * (self._uniform(count, 1, 3) + 0.1 * self._uniform(count, 2, 3)) / 1.1
+        )
+        turn = (
+            config.camera_rotation_rad * (self._uniform(count, 1, 3) + 0.1 * self._uniform(count, 2, 3)) / 1.1
+        )
+        light_position = light + 0.4 * self._uniform(count, 3)
+        direction = torch.tensor([*SPAWN_REGION.centre, 0.0]) - light_position
+        return Appearance(
+            geom_rgba=rgba,
+            camera_position=position + shift,
+            camera_rotation=rotation_from_vector(turn) @ rotation,
+            light_position=light_position,
+            light_direction=direction / torch.linalg.norm(direction, dim=-1, keepdim=True),
+            light_diffuse=(0.7 + 0.3 * self._uniform(count, 1)) * (1.0 + 0.1 * self._uniform(count, 3)),
+        )
+
+
+def rotation_from_vector(vector: torch.Tensor) -> torch.Tensor:
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) in rad."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
+    return torch.linalg.matrix_exp(cross)
