@@ -1,0 +1,232 @@
+"""Distillation of a teacher into a recurrent stereo student, as an rsl_rl algorithm.
+
+rsl_rl's `Distillation` acts with the student, stores the teacher's actions and makes one pass over the
+rollout, a step at a time. This subclass keeps its interface, storage, saving and loading, and changes two
+things: who acts (a mixture at first), and the update (sequences from the last few rollouts, images encoded in
+one go, an auxiliary loss).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from rsl_rl.algorithms import Distillation
+from rsl_rl.storage import RolloutStorage
+from tensordict import TensorDict
+from torch import nn
+from torch.nn import functional
+
+from grasp_training.learning.student import StereoStudent
+from grasp_training.learning.student_config import DistillationConfig
+
+
+class _Sequences(NamedTuple):
+    """Some environments of one rollout."""
+
+    storage: RolloutStorage
+    environments: torch.Tensor
+    fresh: bool
+
+
+class StereoDistillation(Distillation):
+    """DAgger with a recurrent student, replayed rollouts and an auxiliary head."""
+
+    student: StereoStudent  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        student: StereoStudent,
+        teacher: nn.Module,
+        storage: RolloutStorage,
+        settings: DistillationConfig,
+        total_iterations: int,
+        device: str = "cpu",
+        multi_gpu_cfg: dict | None = None,
+        **_: Any,
+    ) -> None:
+        """Prepare to distil; see `rsl_rl.algorithms.Distillation`.
+
+        Args:
+            student: learns.
+            teacher: labels; it acts on its own groups of the same observations.
+            storage: the first rollout's storage; more of its kind are made for replay.
+            settings: how to learn.
+            total_iterations: iterations of the whole run, over which the learning rate falls.
+            device: torch device.
+            multi_gpu_cfg: rsl_rl's settings of several GPUs.
+        """
+        super().__init__(
+            student, teacher, storage, gradient_length=storage.num_transitions_per_env,  # type: ignore[arg-type]
+            learning_rate=settings.learning_rate, max_grad_norm=settings.max_gradient_norm, device=device,
+            multi_gpu_cfg=multi_gpu_cfg,
+        )  # fmt: skip
+        self.settings, self.total_iterations = settings, max(1, total_iterations)
+        self._replay: deque[RolloutStorage] = deque([storage])
+        self._alone = torch.zeros(storage.num_envs, 1, dtype=torch.bool, device=device)
+        self._alone[: round(settings.unmixed_share * storage.num_envs)] = True
+        self._alone_episodes, self._alone_successes = 0, 0.0
+        self._position_error_m = math.nan
+
+    @property
+    def teacher_share(self) -> float:
+        """Return the share of steps that the teacher acts in now, outside the unmixed environments."""
+        left = 1.0 - self.num_updates / max(1, self.settings.mixing_iterations)
+        return self.settings.teacher_share * max(0.0, left)
+
+    def act(self, obs: TensorDict) -> torch.Tensor:
+        """Return actions (B, 11), the student's or at first sometimes the teacher's, and store both."""
+        memory = self.student.memory(obs.batch_size[0], obs[self.student.proprioception_group])
+        self.transition.hidden_states = (memory[None], None)
+        own = self.student(obs).detach()
+        taught = self.teacher(obs).detach().clamp(-1.0, 1.0)
+        teaching = (torch.rand(own.shape[0], 1, device=own.device) < self.teacher_share) & ~self._alone
+        self.transition.actions = torch.where(teaching, taught, own)
+        self.transition.privileged_actions = taught
+        self.transition.observations = obs
+        return self.transition.actions
+
+    def process_env_step(
+        self, obs: TensorDict, rewards: torch.Tensor, dones: torch.Tensor, extras: dict[str, Any]
+    ) -> None:
+        """Store the step; count the student's own successes where `extras["success"]` (B,) tells them."""
+        success = extras.get("success")
+        if isinstance(success, torch.Tensor):
+            ended = (dones > 0).to(self.device) & (self._alone[:, 0] | (self.teacher_share == 0.0))
+            self._alone_episodes += int(ended.sum())
+            self._alone_successes += float(success.to(self.device)[ended].float().sum())
+        super().process_env_step(obs, rewards, dones, extras)
+
+    def update(self) -> dict[str, float]:
+        """Make the optimizer steps of one iteration and return the mean losses."""
+        self._set_learning_rate()
+        self.student.update_normalization(self.storage.observations.flatten(0, 1))
+        total = torch.zeros(2)
+        for batch in self._batches():
+            behaviour, position = self._losses(batch)
+            self.optimizer.zero_grad()
+            (behaviour + self.settings.position_weight * position).backward()
+            if self.is_multi_gpu:
+                self.reduce_parameters()
+            nn.utils.clip_grad_norm_(self.student.parameters(), self.settings.max_gradient_norm)
+            self.optimizer.step()
+            total += torch.stack([behaviour.detach(), position.detach()]).cpu()
+        behaviour_loss, position_loss = (total / self.settings.gradient_steps).tolist()
+        figures = {
+            "behaviour": behaviour_loss,
+            "position": position_loss,
+            "policy/teacher_share": self.teacher_share,
+        }
+        figures["policy/position_error_m"] = self._position_error_m
+        figures |= self._own_success()
+        self.num_updates += 1
+        self._next_storage()
+        return figures
+
+    def save(self) -> dict[str, Any]:
+        """Return what a checkpoint holds of the algorithm."""
+        return {**super().save(), "num_updates": self.num_updates}
+
+    def load(self, loaded_dict: dict, load_cfg: dict | None, strict: bool) -> bool:
+        """Load a teacher's checkpoint (its actor becomes the teacher) or one of this algorithm."""
+        self.num_updates = loaded_dict.get("num_updates", self.num_updates)
+        return super().load(loaded_dict, load_cfg, strict)
+
+    def _losses(self, batch: list[_Sequences]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the behaviour loss and the auxiliary loss of sequences from several rollouts."""
+
+        def stored(group: str) -> torch.Tensor:
+            return torch.cat(
+                [part.storage.observations[group][:, part.environments] for part in batch], dim=1
+            )
+
+        student = self.student
+        place = stored(student.label_group)
+        dones = torch.cat([part.storage.dones[:, part.environments, 0] for part in batch], dim=1)
+        taught = torch.cat([part.storage.privileged_actions[:, part.environments] for part in batch], dim=1)
+        memory = torch.cat([part.storage.saved_hidden_state_a[0][0, 0, part.environments] for part in batch])  # type: ignore[index]
+        counts = torch.ones(taught.shape[:2], device=taught.device)
+        first = 0
+        for part in batch:
+            last = first + len(part.environments)
+            if not part.fresh:
+                counts[: self.settings.burn_in_steps, first:last] = 0.0
+            first = last
+        output = student.unroll(
+            stored(student.stereo_group), stored(student.proprioception_group), dones, memory
+        )
+        behaviour = self._behaviour_loss(output.action, taught).mean(dim=2)
+        position = functional.smooth_l1_loss(
+            output.position, student.position_normalizer(place), reduction="none"
+        ).mean(dim=2)
+        with torch.no_grad():
+            self._position_error_m = float((student.position_m(output.position) - place).norm(dim=2).mean())
+        return (behaviour * counts).sum() / counts.sum(), (position * counts).sum() / counts.sum()
+
+    def _behaviour_loss(self, action: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+        if self.settings.loss == "mse":
+            return functional.mse_loss(action, taught, reduction="none")
+        return functional.huber_loss(action, taught, reduction="none", delta=self.settings.huber_delta)
+
+    def _batches(self) -> Iterator[list[_Sequences]]:
+        """Yield the sequences of each optimizer step: every fresh one comes up before any comes up twice."""
+        settings, older = self.settings, list(self._replay)[:-1]
+        fresh_count = settings.sequences_per_step
+        if older:
+            fresh_count = round(settings.fresh_share * settings.sequences_per_step)
+        fresh = self._shuffled_forever()
+        for _ in range(settings.gradient_steps):
+            batch = []
+            if fresh_count:
+                chosen = torch.tensor([next(fresh) for _ in range(fresh_count)], device=self.device)
+                batch.append(_Sequences(self.storage, chosen, True))
+            if fresh_count < settings.sequences_per_step:
+                batch += self._replayed(older, settings.sequences_per_step - fresh_count)
+            yield batch
+
+    def _replayed(self, older: list[RolloutStorage], count: int) -> list[_Sequences]:
+        rollouts = torch.randint(len(older), (count,)).tolist()
+        environments = torch.randint(self.storage.num_envs, (count,))
+        parts = []
+        for index in sorted(set(rollouts)):
+            chosen = [environments[i] for i in range(count) if rollouts[i] == index]
+            parts.append(_Sequences(older[index], torch.stack(chosen).to(self.device), False))
+        return parts
+
+    def _shuffled_forever(self) -> Iterator[int]:
+        while True:
+            yield from torch.randperm(self.storage.num_envs).tolist()
+
+    def _next_storage(self) -> None:
+        """Go on to an empty storage: a new one, or the oldest rollout's."""
+        if len(self._replay) < self.settings.replay_rollouts:
+            old = self.storage
+            template = old.observations[0]
+            self.storage = RolloutStorage(
+                "distillation",
+                old.num_envs,
+                old.num_transitions_per_env,
+                template,
+                old.actions_shape,
+                old.device,
+            )
+        else:
+            self.storage = self._replay.popleft()
+        self._replay.append(self.storage)
+        self.storage.clear()
+
+    def _own_success(self) -> dict[str, float]:
+        episodes, successes = self._alone_episodes, self._alone_successes
+        self._alone_episodes, self._alone_successes = 0, 0.0
+        return {"episode/student_success": successes / episodes} if episodes else {}
+
+    def _set_learning_rate(self) -> None:
+        settings = self.settings
+        done = min(1.0, self.num_updates / self.total_iterations)
+        span = settings.learning_rate - settings.final_learning_rate
+        self.learning_rate = settings.final_learning_rate + 0.5 * span * (1.0 + math.cos(math.pi * done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate

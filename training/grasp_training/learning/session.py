@@ -1,0 +1,149 @@
+"""Begins or continues a run: the code path that teachers and students share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rsl_rl.env import VecEnv
+
+from grasp_training.learning.config import RunConfig, check_positive
+from grasp_training.learning.progress import TrainingProgress, format_duration
+from grasp_training.learning.random_state import environment_seed, seed_everything
+from grasp_training.learning.run_logger import RunLogger
+from grasp_training.learning.runner import CheckpointedRunner
+from grasp_training.runs import Checkpoint, CheckpointStore, RunError, RunFolder, RunKind, run_folder
+
+_CURVES_EVERY_CHECKPOINTS = 5
+
+
+class MakeEnv(Protocol):
+    """Makes the environments: `grasp_training.tasks.make_env`, or a small fake in tests."""
+
+    def __call__(
+        self, config: Any, num_envs: int, groups: tuple[str, ...], objects: str, seed: int
+    ) -> VecEnv:
+        """Return `num_envs` environments that give the observation groups named."""
+        ...
+
+
+def _find_run(runs_folder: Path, kind: RunKind, config: RunConfig, resume: bool) -> RunFolder:
+    check_positive(config)
+    folder = run_folder(runs_folder, config.run)
+    if resume:
+        folder.load_config(kind)
+    elif folder.exists():
+        raise RunError(
+            f"Run '{config.run}' exists in {folder.path}: continue it with --resume, or take another name"
+        )
+    return folder
+
+
+def use_threads(threads: int) -> None:
+    """Set the number of torch's threads; 0 means every core that this process may use."""
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+
+
+class TrainingSession:
+    """Runs one training from its first or last checkpoint to its end."""
+
+    def __init__(
+        self,
+        runs_folder: Path,
+        kind: RunKind,
+        config: RunConfig,
+        task: Any,
+        steps_per_rollout: int,
+        resume: bool,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        """Make the run's folder with its resolved configuration, or find it and its last whole checkpoint.
+
+        `more` are further entries of config.yaml.
+
+        Raises:
+            RunError: the run exists and is not to be resumed, or the other way round, or is of another kind,
+                or has all its iterations.
+            CheckpointError: the run has checkpoints, and none is whole.
+        """
+        folder = _find_run(runs_folder, kind, config, resume)
+        self.folder, self._config, self._task, self._steps_per_rollout = (
+            folder,
+            config,
+            task,
+            steps_per_rollout,
+        )
+        self._store: CheckpointStore = folder.checkpoints(
+            config.checkpoint.keep_last, config.checkpoint.keep_every
+        )
+        self.checkpoint: Checkpoint | None = None
+        if resume and self._store.iterations():
+            self.checkpoint = self._store.load_latest()
+        if self.checkpoint and self.checkpoint.iteration >= config.iterations:
+            raise RunError(
+                f"Run '{config.run}' has completed {self.checkpoint.iteration} iterations; "
+                f"--iterations {config.iterations} leaves nothing to do"
+            )
+        folder.save_config(kind, config, task, more or {})
+
+    @property
+    def completed(self) -> int:
+        """Return the iterations that were completed before."""
+        return self.checkpoint.iteration if self.checkpoint else 0
+
+    def make_env(self, make_env: MakeEnv, groups: tuple[str, ...]) -> VecEnv:
+        """Seed everything and make the environments."""
+        config = self._config
+        use_threads(config.threads)
+        seed = environment_seed(config.seed, self.completed)
+        seed_everything(seed)
+        return make_env(self._task, config.num_envs, groups, config.objects, seed)
+
+    def run(
+        self,
+        make_runner: Callable[[CheckpointStore], CheckpointedRunner],
+        stagger_episodes: bool,
+    ) -> None:
+        """Learn to the end, with progress, logs, checkpoints and curves."""
+        config = self._config
+        runner = make_runner(self._store)
+        with TrainingProgress(config.run, self.completed, config.iterations) as progress:
+            logger = RunLogger(
+                self.folder, progress, config.num_envs, self._steps_per_rollout, config.iterations
+            )
+            runner.use_logger(logger)
+            self._restore(runner, logger, progress)
+            try:
+                self._learn(runner, stagger_episodes)
+            except KeyboardInterrupt:
+                progress.message(
+                    f"Stopped; go on with --resume from iteration {(self._store.iterations() or [0])[-1]}"
+                )
+                raise
+            finally:
+                logger.close()
+                self.folder.draw_curves()
+            progress.message(
+                f"Run '{config.run}': {config.iterations} iterations, "
+                f"{logger.environment_steps / 1e6:.2f} million steps, "
+                f"{format_duration(logger.wall_time_s)}; in {self.folder.path}"
+            )
+
+    def _learn(self, runner: CheckpointedRunner, stagger_episodes: bool) -> None:
+        part = self._config.checkpoint.interval_iterations * _CURVES_EVERY_CHECKPOINTS
+        completed = self.completed
+        while completed < self._config.iterations:
+            completed = min(completed + part, self._config.iterations)
+            runner.learn_until(completed, stagger_episodes)
+            stagger_episodes = False
+            self.folder.draw_curves()
+
+    def _restore(self, runner: CheckpointedRunner, logger: RunLogger, progress: TrainingProgress) -> None:
+        if self.checkpoint:
+            runner.restore(self.checkpoint)
+            self._store.discard_after(self.checkpoint.iteration)
+            progress.message(f"Resuming '{self._config.run}' after {self.checkpoint.iteration} iterations")
+        logger.resume(self.completed)

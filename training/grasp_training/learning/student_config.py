@@ -1,0 +1,122 @@
+"""What can be set about distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from grasp_training.learning.config import (
+    OBJECT_POSITION,
+    PROPRIOCEPTION,
+    STEREO,
+    CheckpointConfig,
+    Preset,
+    RunConfig,
+)
+from grasp_training.learning.stereo_encoder import StereoEncoderConfig
+from grasp_training.learning.student import StudentNetworkConfig
+from grasp_training.runs import ConfigurationError
+
+STUDENT_GROUPS: tuple[str, ...] = (STEREO, PROPRIOCEPTION)
+"""Observation groups that the student acts on, in the order that `StereoStudent` takes them."""
+
+
+@dataclass(frozen=True)
+class DistillationConfig:
+    """Online distillation: the student acts, the teacher says what it would have done (DAgger)."""
+
+    steps_per_rollout: int = 24
+    """Control steps of every environment between two updates; also the span of backpropagation in time."""
+    gradient_steps: int = 16
+    """Optimizer steps in an update."""
+    sequences_per_step: int = 32
+    """Sequences of steps_per_rollout steps in one optimizer step."""
+    replay_rollouts: int = 6
+    """Rollouts kept to learn from, the newest included."""
+    fresh_share: float = 0.5
+    """Share of each optimizer step's sequences that comes from the newest rollout."""
+    burn_in_steps: int = 4
+    """First steps of a replayed sequence that only warm up the memory: the one stored is out of date."""
+    mixing_iterations: int = 40
+    """Iterations over which the share of steps that the teacher acts in falls from teacher_share to 0."""
+    teacher_share: float = 1.0
+    """Share of steps that the teacher acts in at the start."""
+    unmixed_share: float = 0.125
+    """Share of environments in which the student always acts alone; its success is measured there."""
+    loss: Literal["huber", "mse"] = "huber"
+    """Loss between the student's and the teacher's mean action, the latter clipped to [-1, 1]."""
+    huber_delta: float = 0.5
+    """Difference of actions from which the Huber loss is linear."""
+    position_weight: float = 0.1
+    """Weight of the auxiliary loss: smooth L1 of the object's position in its running standard deviations."""
+    learning_rate: float = 1e-3
+    """Learning rate at the start."""
+    final_learning_rate: float = 1e-4
+    """Learning rate at the end; it falls along a half cosine over the run's iterations."""
+    max_gradient_norm: float = 1.0
+    """Norm to which gradients are clipped."""
+
+
+@dataclass(frozen=True)
+class StudentConfig(RunConfig):
+    """A stereo student."""
+
+    teacher: str = ""
+    """Name of the teacher's run, in the same runs folder."""
+    teacher_iteration: int | None = None
+    """Which of the teacher's checkpoints to take; none means its last."""
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    """Distillation."""
+    network: StudentNetworkConfig = field(default_factory=StudentNetworkConfig)
+    """The student's network."""
+
+    def observation_groups(self, teacher_groups: tuple[str, ...]) -> tuple[str, ...]:
+        """Return every observation group that the environment has to make."""
+        return tuple(dict.fromkeys((*STUDENT_GROUPS, *teacher_groups, OBJECT_POSITION)))
+
+
+def check_distillation(settings: DistillationConfig) -> None:
+    """Check what `check_positive` cannot see.
+
+    Raises:
+        ConfigurationError: a share is not between 0 and 1, or the burn-in leaves nothing to learn from.
+    """
+    if settings.burn_in_steps >= settings.steps_per_rollout:
+        raise ConfigurationError(
+            f"distillation.burn_in_steps is {settings.burn_in_steps}; fewer than "
+            f"distillation.steps_per_rollout ({settings.steps_per_rollout}) are needed"
+        )
+    for name in ("fresh_share", "teacher_share", "unmixed_share"):
+        value = getattr(settings, name)
+        if not 0.0 <= value <= 1.0:
+            raise ConfigurationError(f"distillation.{name} is {value}; a share is between 0 and 1")
+
+
+def student_preset(preset: Preset, run: str) -> StudentConfig:
+    """Return a student's configuration for a purpose.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    if preset == "cpu":
+        return StudentConfig(run=run, num_envs=128, iterations=600)
+    if preset == "smoke":
+        return StudentConfig(
+            run=run,
+            preset="smoke",
+            iterations=3,
+            num_envs=8,
+            checkpoint=CheckpointConfig(interval_iterations=1),
+            distillation=DistillationConfig(
+                steps_per_rollout=6,
+                gradient_steps=2,
+                sequences_per_step=4,
+                burn_in_steps=1,
+                replay_rollouts=2,
+                mixing_iterations=2,
+            ),
+            network=StudentNetworkConfig(
+                StereoEncoderConfig((4, 8, 8), 16, (8, 8), 4, 16), 32, memory_size=32, head_sizes=(32,)
+            ),
+        )
+    raise ValueError(f"Preset '{preset}' is unknown; there are cpu and smoke")
