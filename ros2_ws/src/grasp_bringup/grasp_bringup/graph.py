@@ -1,0 +1,237 @@
+"""The node graph as data: which processes, with which parameters. Launch files and runner both read it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from grasp_bringup.files import shared_file
+
+Value = bool | int | float | str | list[str]
+"""What a parameter may be here."""
+
+
+@dataclass(frozen=True)
+class NodeProcess:
+    """One process of the graph, with one node in it."""
+
+    package: str
+    """ament package"""
+    executable: str
+    """what `ros2 run` calls it, under lib/<package>/"""
+    module: str
+    """what `python -m` calls it"""
+    name: str
+    """name of the node"""
+    parameter_files: tuple[Path, ...] = ()
+    """YAML files, in order; later ones win"""
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    """values that win over the files"""
+    remappings: Mapping[str, str] = field(default_factory=dict)
+    """topic or service name -> another"""
+    log_level: str = ""
+    """least severity that the node logs; empty for ROS 2's default, info"""
+    lifecycle: bool = False
+    """whether it is a lifecycle node"""
+    ends_graph: bool = False
+    """whether its end is the end of the run; the end of any other process is a failure"""
+
+    def ros_arguments(self) -> list[str]:
+        """What follows ``--ros-args`` on its command line."""
+        files = [part for file in self.parameter_files for part in ("--params-file", str(file))]
+        values = [
+            part for name, value in self.parameters.items() for part in ("-p", f"{name}:={yaml_value(value)}")
+        ]
+        remaps = [part for name, other in self.remappings.items() for part in ("-r", f"{name}:={other}")]
+        return ["-r", f"__node:={self.name}", *files, *values, *remaps, *self.log_arguments()]
+
+    def log_arguments(self) -> list[str]:
+        """The part of `ros_arguments` that sets the level of the node's own log."""
+        return ["--log-level", f"{self.name}:={self.log_level}"] if self.log_level else []
+
+    def command(self, python: str) -> list[str]:
+        """Its command line with the interpreter ``python``: needs the module only, neither bin/ nor lib/."""
+        return [python, "-m", self.module, "--ros-args", *self.ros_arguments()]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All processes of one run."""
+
+    processes: tuple[NodeProcess, ...]
+    report: Path | None = None
+    """JSON file that the node that ends the graph writes"""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """environment variables that hold unless the caller's own environment sets them"""
+
+    def __post_init__(self) -> None:
+        names = [process.name for process in self.processes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"processes are named {names}; expected no name twice")
+        ending = [process.name for process in self.processes if process.ends_graph]
+        if len(ending) != 1:
+            raise ValueError(f"processes {ending} end the graph; expected exactly one")
+
+    @property
+    def ending(self) -> NodeProcess:
+        """The process whose end is the end of the run."""
+        return next(process for process in self.processes if process.ends_graph)
+
+
+def yaml_value(value: Value) -> str:
+    """A parameter's value as YAML that rcl reads back as the same type."""
+    if isinstance(value, float):
+        # YAML 1.1 takes 1e-05 for a text: a number needs its point.
+        mantissa, exponent, power = repr(value).partition("e")
+        return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
+    # JSON is YAML; quoted texts stay texts even where they look like numbers.
+    return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class SimArguments:
+    """What a user says about a run in simulation; the same names in the runner and in sim.launch.py."""
+
+    episodes: int = 20
+    """episodes to run; 0 runs until Ctrl-C"""
+    seed: int = 0
+    """seed of the sequence of objects and of their poses"""
+    policy: str = "models/stereo_student.onnx"
+    """policy file"""
+    objects: str = "held-out"
+    """object set: held-out or training"""
+    view: bool = False
+    """serve the live scene, both camera images and the score to a browser"""
+    lockstep: bool = True
+    """simulated time advances only when the graph has answered; false runs in real time, for latencies"""
+    report: str = "runs/sim/report.json"
+    """where the scoreboard is written as JSON"""
+    contact_sheet: str = "runs/sim/episodes.png"
+    """where pictures of the episodes go, PNG; or none"""
+    video: str = "none"
+    """where a video of the first episodes goes, MP4; or none"""
+    rates: bool = False
+    """also measure the rate of every topic and the age of the images behind each command"""
+    parameters: str = "none"
+    """YAML file with parameters that win over sim.yaml; or none"""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 0:
+            raise ValueError(f"episodes is {self.episodes}; expected 0 (endless) or more")
+        if is_none(self.report):
+            raise ValueError(f"report is {self.report!r}; expected a path: it is how a run is judged")
+
+
+def is_none(path: str) -> bool:
+    """Whether a path is not given. launch takes no empty arguments, so there is a word for it."""
+    return path in ("", "none")
+
+
+def convert(kind: Any, name: str, text: str) -> Any:
+    """Read an argument given as text, by the type of its default.
+
+    Raises:
+        ValueError: the text does not say a value of that type.
+    """
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if text.lower() not in words:
+            raise ValueError(f"argument {name!r} is {text!r}; expected true or false (or 1 or 0)")
+        return words[text.lower()]
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ValueError(f"argument {name!r} is {text!r}; expected {kind.__name__}") from error
+
+
+def sim_arguments(texts: Mapping[str, str]) -> SimArguments:
+    """Arguments from texts, as a command line or launch gives them.
+
+    Raises:
+        ValueError: a name is unknown or a value malformed.
+    """
+    kinds = {one.name: type(one.default) for one in fields(SimArguments)}
+    unknown = sorted(set(texts) - set(kinds))
+    if unknown:
+        raise ValueError(f"unknown arguments {unknown}; expected some of {sorted(kinds)}")
+    return SimArguments(**{name: convert(kinds[name], name, text) for name, text in texts.items()})
+
+
+def described_arguments() -> list[tuple[str, str, str]]:
+    """Name, default as text, and description of every argument of `SimArguments`."""
+    described = []
+    for one in fields(SimArguments):
+        default = str(one.default).lower() if isinstance(one.default, bool) else str(one.default)
+        described.append((one.name, default, _DESCRIPTIONS[one.name]))
+    return described
+
+
+def _docstrings() -> dict[str, str]:
+    """The line under each field of `SimArguments`, so that --help and the code cannot differ."""
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(SimArguments)).body[0].body  # type: ignore[attr-defined]
+    found = {}
+    for statement, following in pairwise(body):
+        if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
+            found[statement.target.id] = ast.literal_eval(following.value)  # type: ignore[union-attr]
+    return found
+
+
+_DESCRIPTIONS = _docstrings()
+
+
+def sim_graph(arguments: SimArguments) -> Graph:
+    """The graph of a run in simulation: grasp_sim in place of the robot's drivers and cameras."""
+    files = [shared_file("config", "sim.yaml")]
+    if not is_none(arguments.parameters):
+        files.append(_absolute(arguments.parameters))
+    report = _absolute(arguments.report)
+    labels = ["mode=sim"] + [
+        f"{name}={getattr(arguments, name)}" for name in ("policy", "objects", "seed", "lockstep")
+    ]
+
+    def process(package: str, executable: str, parameters: Mapping[str, Value], **more: Any) -> NodeProcess:
+        module = f"{package}.{executable}"
+        return NodeProcess(package, executable, module, package, tuple(files), parameters, **more)
+
+    processes = [
+        process(
+            "grasp_sim",
+            "sim_node",
+            {
+                "objects": arguments.objects,
+                "seed": arguments.seed,
+                "lockstep": arguments.lockstep,
+                "view": arguments.view,
+                "contact_sheet": _absolute_or_empty(arguments.contact_sheet),
+                "video": _absolute_or_empty(arguments.video),
+            },
+        ),
+        # It is armed and disarmed several times an episode, and would say so each time.
+        process("grasp_control", "control_node", {}, log_level="warn", lifecycle=True),
+        process("grasp_policy", "policy_node", {"policy": str(_absolute(arguments.policy))}, lifecycle=True),
+        process(
+            "grasp_task",
+            "task_node",
+            {"episodes": arguments.episodes, "autostart": True, "report": str(report), "labels": labels},
+            ends_graph=True,
+        ),
+    ]
+    if arguments.rates:
+        processes.append(
+            NodeProcess("grasp_bringup", "rates", "grasp_bringup.rates", "grasp_rates", (files[0],), {})
+        )
+    # A simulation's joint commands must never reach a robot that listens on the same network.
+    return Graph(tuple(processes), report, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).expanduser().absolute()
+
+
+def _absolute_or_empty(path: str) -> str:
+    return "" if is_none(path) else str(_absolute(path))

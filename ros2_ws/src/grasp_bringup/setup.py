@@ -1,0 +1,47 @@
+"""Build and installation of grasp_bringup, by colcon and by pip alike."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = "grasp_bringup"
+
+
+def files(pattern: str) -> list[str]:
+    """Return the package's files that match, relative to this one, as setuptools wants them."""
+    return sorted(str(path) for path in Path().glob(pattern))
+
+
+setup(
+    name=PACKAGE,
+    version="0.1.0",
+    description="The grasp stack's launch files, parameters, and runner for machines without ros2 launch",
+    license="Apache-2.0",
+    maintainer="Grasp stack maintainers",
+    maintainer_email="maintainers@example.org",
+    packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", files("launch/*.launch.py")),
+        (f"share/{PACKAGE}/config", files("config/*.yaml")),
+    ],
+    python_requires=">=3.11",
+    install_requires=[
+        "numpy>=1.26",
+        "rich>=13.7",
+        "grasp_control",
+        "grasp_description",
+        "grasp_policy",
+        "grasp_sim",
+        "grasp_task",
+    ],
+    extras_require={"test": ["pytest", "pyyaml>=6.0"]},
+    entry_points={
+        "console_scripts": [
+            "grasp_run = grasp_bringup.runner:main",
+            "rates = grasp_bringup.rates:main",
+        ],
+    },
+    zip_safe=False,
+)

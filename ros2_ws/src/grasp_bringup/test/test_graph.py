@@ -1,0 +1,149 @@
+"""The description of the node graph."""
+
+import ast
+import importlib.util
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grasp_bringup.files import shared_file
+from grasp_bringup.graph import (
+    Graph,
+    NodeProcess,
+    SimArguments,
+    described_arguments,
+    sim_arguments,
+    sim_graph,
+    yaml_value,
+)
+
+
+def by_name(graph: Graph) -> dict[str, NodeProcess]:
+    return {process.name: process for process in graph.processes}
+
+
+def test_the_graph_in_simulation_has_its_four_nodes_and_the_task_ends_it():
+    graph = sim_graph(SimArguments())
+    assert list(by_name(graph)) == ["grasp_sim", "grasp_control", "grasp_policy", "grasp_task"]
+    assert graph.ending.name == "grasp_task"
+    assert [process.name for process in graph.processes if process.lifecycle] == [
+        "grasp_control",
+        "grasp_policy",
+    ]
+
+
+def test_arguments_reach_the_nodes_that_need_them():
+    nodes = by_name(
+        sim_graph(SimArguments(episodes=7, seed=3, objects="training", lockstep=False, view=True))
+    )
+    assert nodes["grasp_task"].parameters["episodes"] == 7
+    assert nodes["grasp_task"].parameters["autostart"] is True
+    sim = nodes["grasp_sim"].parameters
+    assert (sim["seed"], sim["objects"], sim["lockstep"], sim["view"]) == (3, "training", False, True)
+
+
+def test_paths_are_absolute_so_that_no_node_depends_on_where_it_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    graph = sim_graph(SimArguments(policy="models/x.onnx", report="r.json", contact_sheet="none"))
+    nodes = by_name(graph)
+    assert nodes["grasp_policy"].parameters["policy"] == str(tmp_path / "models/x.onnx")
+    assert graph.report == tmp_path / "r.json"
+    assert nodes["grasp_task"].parameters["report"] == str(tmp_path / "r.json")
+    assert nodes["grasp_sim"].parameters["contact_sheet"] == ""
+
+
+def test_the_rate_reporter_is_part_of_the_graph_only_when_asked_for():
+    assert "grasp_rates" not in by_name(sim_graph(SimArguments()))
+    assert by_name(sim_graph(SimArguments(rates=True)))["grasp_rates"].module == "grasp_bringup.rates"
+
+
+def test_further_parameters_win_over_the_packages_own_file():
+    own = by_name(sim_graph(SimArguments()))["grasp_sim"].parameter_files
+    more = by_name(sim_graph(SimArguments(parameters="/etc/mine.yaml")))["grasp_sim"].parameter_files
+    assert more == (*own, Path("/etc/mine.yaml"))
+
+
+def test_every_node_can_be_started_as_a_module_and_has_an_executable():
+    for process in sim_graph(SimArguments(rates=True)).processes:
+        assert importlib.util.find_spec(process.module) is not None, process.module
+        package = importlib.util.find_spec(process.package)
+        assert package is not None
+        source = Path(package.origin or "").parents[1] / "setup.py"
+        assert f"{process.executable} = {process.module}:main" in source.read_text(encoding="utf-8")
+
+
+def test_a_command_line_uses_the_interpreter_and_neither_bin_nor_lib():
+    node = NodeProcess(
+        "p", "n", "p.n", "name", (Path("/a.yaml"),), {"x": 1.5, "s": "12", "l": ["a", "b"]}, {"/from": "/to"}
+    )
+    parameters = ["-p", "x:=1.5", "-p", 's:="12"', "-p", 'l:=["a", "b"]']
+    assert node.command("/usr/bin/python3") == [
+        *["/usr/bin/python3", "-m", "p.n", "--ros-args", "-r", "__node:=name", "--params-file", "/a.yaml"],
+        *parameters,
+        *["-r", "/from:=/to"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "value", [True, 0, 20, 1e-05, 1.0, 1e20, "", "12", "1.0", "true", "a: b", 'q"uote', ["x", "1"]]
+)
+def test_a_value_survives_the_way_through_yaml_with_its_type(value):
+    read = yaml.safe_load(yaml_value(value))
+    assert read == value
+    assert type(read) is type(value)
+
+
+def test_two_nodes_of_one_name_or_no_end_are_refused():
+    graph = sim_graph(SimArguments())
+    with pytest.raises(ValueError, match="no name twice"):
+        Graph((*graph.processes, graph.processes[0]))
+    with pytest.raises(ValueError, match="exactly one"):
+        Graph(graph.processes[:2])
+
+
+def test_arguments_are_read_from_texts_by_the_type_of_their_default():
+    read = sim_arguments({"episodes": "5", "view": "1", "lockstep": "false", "policy": "12"})
+    assert read == replace(SimArguments(), episodes=5, view=True, lockstep=False, policy="12")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({"episodes": "many"}, "argument 'episodes' is 'many'; expected int"),
+        ({"view": "maybe"}, "argument 'view' is 'maybe'; expected true or false"),
+        ({"epsiodes": "5"}, r"unknown arguments \['epsiodes'\]"),
+        ({"episodes": "-1"}, "episodes is -1; expected 0"),
+        ({"report": "none"}, "report is 'none'; expected a path"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_its_name(texts, message):
+    with pytest.raises(ValueError, match=message):
+        sim_arguments(texts)
+
+
+def test_every_argument_is_described_with_a_default_that_reads_back():
+    described = described_arguments()
+    assert [name for name, _, _ in described] == [one.name for one in fields(SimArguments)]
+    assert all(text for _, _, text in described)
+    assert sim_arguments({name: default for name, default, _ in described}) == SimArguments()
+
+
+def test_the_parameter_file_speaks_only_to_nodes_of_the_graph():
+    told = yaml.safe_load(shared_file("config", "sim.yaml").read_text(encoding="utf-8"))
+    names = {f"/{process.name}" for process in sim_graph(SimArguments(rates=True)).processes}
+    assert set(told) == names
+
+
+def test_a_file_that_is_nowhere_is_refused_with_where_it_was_looked_for(monkeypatch):
+    monkeypatch.setenv("AMENT_PREFIX_PATH", "/opt/some/prefix")
+    with pytest.raises(FileNotFoundError, match=r"/opt/some/prefix/share/grasp_bringup/config/no\.yaml"):
+        shared_file("config", "no.yaml")
+
+
+def test_the_launch_file_holds_no_node_of_its_own():
+    source = shared_file("launch", "sim.launch.py").read_text(encoding="utf-8")
+    imported = {one.module for one in ast.walk(ast.parse(source)) if isinstance(one, ast.ImportFrom)}
+    assert "grasp_bringup.graph" in imported
+    assert "launch_ros.actions" not in imported

@@ -1,0 +1,178 @@
+"""The runner's verdict: what its exit status says about a run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from grasp_bringup.graph import Graph, NodeProcess, SimArguments
+from grasp_bringup.runner import INTERRUPTED, NO_INFERENCE, NODE_DIED, OK, judge, parse_arguments, run_graph
+from grasp_bringup.supervisor import Ending, Patience
+
+WHOLE = {"outcome": "ran whole", "counters": {"inferences": 150}}
+IDLE = {"outcome": "no inference happened", "counters": {"inferences": 0}}
+
+
+@pytest.mark.parametrize(
+    ("ending", "report", "endless", "status", "words"),
+    [
+        (Ending(status=0), WHOLE, False, OK, "the loop ran whole"),
+        (Ending(status=0), None, False, NODE_DIED, "wrote no report"),
+        (Ending(status=3), IDLE, False, NO_INFERENCE, "no inference happened"),
+        (Ending(status=0), IDLE, False, NO_INFERENCE, "no inference happened"),
+        (Ending(status=0), {"counters": None}, False, NO_INFERENCE, "no inference happened"),
+        (
+            Ending(status=1),
+            {**WHOLE, "outcome": "ended early: stuck"},
+            False,
+            1,
+            "failed: ended early: stuck",
+        ),
+        (Ending(status=-9), WHOLE, False, NODE_DIED, "failed"),
+        (
+            Ending(status=0, died={"grasp_policy": -9}),
+            WHOLE,
+            False,
+            NODE_DIED,
+            "grasp_policy was killed by SIGKILL",
+        ),
+        (Ending(status=130, interrupted=True), WHOLE, False, INTERRUPTED, "interrupted"),
+        (Ending(status=0, interrupted=True), WHOLE, True, OK, "the loop ran whole"),
+        (Ending(status=3, interrupted=True), IDLE, True, NO_INFERENCE, "no inference happened"),
+    ],
+)
+def test_the_status_says_how_the_run_went(ending, report, endless, status, words):
+    found, why = judge(ending, report, endless)
+    assert found == status
+    assert words in why
+
+
+def test_the_command_line_knows_every_argument_of_the_graph():
+    read = parse_arguments(
+        ["sim", "--episodes", "3", "--view", "0", "--objects", "training", "--contact-sheet", "none"]
+    )
+    assert read == SimArguments(episodes=3, objects="training", contact_sheet="none")
+
+
+@pytest.mark.parametrize("line", [[], ["fly"], ["sim", "--episodes", "x"], ["sim", "--wings", "2"]])
+def test_a_wrong_command_line_ends_with_status_2_and_a_message(line, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(line)
+    assert ended.value.code == 2
+    assert "grasp_run" in capsys.readouterr().err
+
+
+FAKE = """
+import json, pathlib, signal, sys, time
+
+def parameter(name):
+    prefix = name + ":="
+    return next((json.loads(one[len(prefix):]) for one in sys.argv if one.startswith(prefix)), None)
+
+def main():
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    report, words = parameter("report"), parameter("words")
+    print("argument words is", words, flush=True)
+    if parameter("inferences") is not None:
+        document = {"outcome": words, "counters": {"inferences": parameter("inferences")}}
+        pathlib.Path(report).write_text(json.dumps(document))
+    time.sleep(parameter("seconds"))
+    sys.exit(parameter("status"))
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    """A package of fake nodes, and a graph of two of them."""
+    folder = tmp_path / "fake_nodes"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "node.py").write_text(FAKE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    report = tmp_path / "report.json"
+
+    def graph(*, inferences=5, task_seconds=0.5, task_status=0, sim_seconds=60.0, sim_status=0) -> Graph:
+        sim = {"seconds": sim_seconds, "status": sim_status}
+        task = {"seconds": task_seconds, "status": task_status, "report": str(report), "words": "12"}
+        if inferences is not None:
+            task["inferences"] = inferences
+        return Graph(
+            (
+                NodeProcess("fake_nodes", "node", "fake_nodes.node", "fake_sim", (), sim),
+                NodeProcess("fake_nodes", "node", "fake_nodes.node", "fake_task", (), task, ends_graph=True),
+            ),
+            report,
+        )
+
+    return graph
+
+
+HURRIED = Patience(last_words_s=0.5, interrupt_s=5.0, terminate_s=1.0)
+
+
+def test_a_run_that_goes_well_exits_with_zero_and_prefixes_what_nodes_print(fakes, capsys):
+    assert run_graph(fakes(), endless=False, patience=HURRIED) == OK
+    out = capsys.readouterr().out
+    assert "fake_task | argument words is 12" in out
+    assert "fake_sim  | argument words is None" in out
+    assert "the loop ran whole" in out
+
+
+def test_a_run_without_inference_does_not_pass(fakes, capsys):
+    assert run_graph(fakes(inferences=0), endless=False, patience=HURRIED) == NO_INFERENCE
+    assert "no inference happened" in capsys.readouterr().err
+
+
+def test_a_run_without_report_does_not_pass_even_if_an_old_report_lies_there(fakes):
+    graph = fakes(inferences=None)
+    graph.report.write_text(json.dumps(WHOLE))
+    assert run_graph(graph, endless=False, patience=HURRIED) == NODE_DIED
+    assert not graph.report.exists()
+
+
+def test_a_dead_node_is_named_on_the_screen_and_in_the_report(fakes, capsys):
+    graph = fakes(task_seconds=60.0, sim_seconds=0.7, sim_status=7)
+    assert run_graph(graph, endless=False, patience=HURRIED) == NODE_DIED
+    printed = capsys.readouterr()
+    assert "fake_sim exited with status 7: ending the run" in printed.out
+    assert "failed: fake_sim exited with status 7" in printed.err
+    assert json.loads(graph.report.read_text())["died"] == {"fake_sim": "exited with status 7"}
+
+
+def test_ctrl_c_ends_all_in_order(fakes, tmp_path):
+    source = (
+        "import sys\nfrom pathlib import Path\nfrom grasp_bringup.graph import Graph, NodeProcess\n"
+        "from grasp_bringup.runner import run_graph\n"
+        "common = ('fake_nodes', 'node', 'fake_nodes.node')\n"
+        "sim = {'seconds': 60.0, 'status': 0}\n"
+        f"task = {{**sim, 'inferences': 5, 'report': {str(tmp_path / 'report.json')!r}}}\n"
+        "nodes = (NodeProcess(*common, 'fake_sim', (), sim),"
+        " NodeProcess(*common, 'fake_task', (), task, ends_graph=True))\n"
+        f"sys.exit(run_graph(Graph(nodes, Path(task['report'])), endless=False))"
+    )
+    runner = subprocess.Popen(
+        [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert runner.stdout is not None
+    said = [runner.stdout.readline() for _ in range(2)]
+    assert all(b"argument words is" in line for line in said)
+    runner.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    assert runner.wait(timeout=30.0) == INTERRUPTED
+    assert time.monotonic() - started < 20.0
+    assert b"interrupted" in runner.stdout.read()
+    runner.stdout.close()
+
+
+def test_the_report_of_the_graph_is_where_the_arguments_say():
+    from grasp_bringup.graph import sim_graph
+
+    assert sim_graph(SimArguments(report="/tmp/a/b.json")).report == Path("/tmp/a/b.json")

@@ -1,0 +1,175 @@
+"""Sees to the state machine's requests by services and motions, and says when each is over."""
+
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+from rclpy.node import Node
+
+from grasp_description.robot import (
+    ARM_JOINTS,
+    HAND_JOINTS,
+    HAND_OPEN,
+    HOME_POSITION,
+    JOINT_NAMES,
+    joint_limits,
+)
+from grasp_task.calls import TriggerCaller
+from grasp_task.events import Answered, Request
+from grasp_task.lifecycle import LifecycleClient
+from grasp_task.motion import MotionFollower, MotionLimits
+from grasp_task.parameters import TaskParameters
+
+_OPEN_HAND_GOAL = np.concatenate([np.full(len(ARM_JOINTS), np.nan), HAND_OPEN])
+"""rad; nan: the arm stays where it is measured when the motion begins"""
+
+_ARM_AGAIN_S = 0.2
+"""s of wall time between a refused arming and the next"""
+
+
+def motion_limits(parameters: TaskParameters) -> MotionLimits:
+    """The limits of the task's own motions: a share of the joints' own."""
+    limits, speed = joint_limits(), parameters.motion_speed
+    arm, hand = parameters.arm_tolerance_rad, parameters.hand_tolerance_rad
+    tolerance = np.array([arm] * len(ARM_JOINTS) + [hand] * len(HAND_JOINTS))
+    return MotionLimits(speed * limits.velocity, speed * limits.acceleration, tolerance)
+
+
+def parse_reset(message: str) -> tuple[str, str]:
+    """Name and family of the object that a reset service's answer tells of.
+
+    Raises:
+        ValueError: the message is not JSON with "object" and "family".
+    """
+    try:
+        told = json.loads(message)
+        return str(told["object"]), str(told["family"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f'reset answered {message!r}; expected JSON with "object" and "family"') from error
+
+
+class RequestDesk:
+    """One request at a time: the services and the motion behind it, without ever blocking.
+
+    Args:
+        node: the node whose executor carries the calls
+        parameters: names of nodes and services, speeds and tolerances
+        answer: called when a request is over
+
+    Attributes:
+        object_told: name and family of the object that the last reset told of
+    """
+
+    def __init__(self, node: Node, parameters: TaskParameters, answer: Callable[[Answered], None]) -> None:
+        self._answer = answer
+        self._control = LifecycleClient(node, parameters.control_node)
+        self._policy = LifecycleClient(node, parameters.policy_node)
+        self._arm = TriggerCaller(node, f"{parameters.control_node}/arm")
+        self._disarm = TriggerCaller(node, f"{parameters.control_node}/disarm")
+        self._reset = TriggerCaller(node, parameters.reset_service) if parameters.reset_service else None
+        self._motion = MotionFollower(motion_limits(parameters), parameters.target_rate_hz)
+        self._request: Request | None = None
+        self._refusal, self._ask_again_s = "", 0.0
+        self._parts: dict[str, tuple[bool, str]] = {}
+        self.object_told = ("unknown", "unknown")
+
+    @property
+    def watching(self) -> bool:
+        """Whether joint states are wanted now."""
+        return self._motion.active or self._request is Request.AWAIT_ROBOT
+
+    def take(self, request: Request) -> None:
+        """See to ``request``; it replaces whatever was under way."""
+        for one in self._callers():
+            one.cancel()
+        self._motion.cancel()
+        self._request, self._refusal = request, ""
+        match request:
+            case Request.AWAIT_ROBOT:
+                pass  # answered by `follow`
+            case Request.PREPARE_CONTROL:
+                self._control.drive("active", self._done)
+            case Request.PREPARE_POLICY | Request.PAUSE_POLICY:
+                self._policy.drive("inactive", self._done)
+            case Request.START_POLICY:
+                self._policy.drive("active", self._done)
+            case Request.ARM:
+                self._arm.call(self._armed)
+            case Request.DISARM:
+                self._disarm.call(self._done)
+            case Request.RESET_WORLD:
+                self._reset_world()
+            case Request.MOVE_HOME:
+                self._motion.begin(HOME_POSITION)
+            case Request.OPEN_HAND:
+                self._motion.begin(_OPEN_HAND_GOAL)
+            case Request.STAND_DOWN:
+                self._stand_down()
+
+    def poll(self) -> None:
+        """To be called every few hundredths of a second: sends what waits, asks again what was refused."""
+        for one in self._callers():
+            one.poll()
+        if self._refusal and not self._arm.waiting_for and time.monotonic() >= self._ask_again_s:
+            self._arm.call(self._armed)
+
+    def follow(self, position: np.ndarray, now_s: float) -> np.ndarray | None:
+        """Take a measured position (23,), rad, at ``now_s``; gives the target to publish, if one is due."""
+        target, arrived = self._motion.update(position, now_s)
+        if arrived or self._request is Request.AWAIT_ROBOT:
+            self._done(True, "")
+        return target
+
+    def waiting_for(self) -> str:
+        """What the request under way still lacks, in words, for messages."""
+        if self._refusal:
+            return f"refused: {self._refusal}"
+        awaited = [f"awaiting {one.waiting_for}" for one in self._callers() if one.waiting_for]
+        if self._request is Request.AWAIT_ROBOT:
+            awaited.append("no complete message on /joint_states")
+        return "; ".join(awaited) or self._motion.waiting_for(JOINT_NAMES)
+
+    def _callers(self) -> list[LifecycleClient | TriggerCaller]:
+        callers = [self._control, self._policy, self._arm, self._disarm]
+        return callers if self._reset is None else [*callers, self._reset]
+
+    def _done(self, ok: bool, message: str) -> None:
+        if self._request is not None:
+            request, self._request = self._request, None
+            self._answer(Answered(request, ok, message))
+
+    def _armed(self, ok: bool, message: str) -> None:
+        # A refusal is asked again until the machine's limit: the robot may still be coming to rest.
+        self._refusal = "" if ok else message or "no reason given"
+        self._ask_again_s = time.monotonic() + _ARM_AGAIN_S
+        if ok:
+            self._done(True, "")
+
+    def _reset_world(self) -> None:
+        if self._reset is None:
+            self.object_told = ("unknown", "unknown")
+            self._done(True, "")
+            return
+
+        def then(ok: bool, message: str) -> None:
+            if ok:
+                try:
+                    self.object_told = parse_reset(message)
+                except ValueError as error:
+                    ok, message = False, str(error)
+            self._done(ok, message)
+
+        self._reset.call(then)
+
+    def _stand_down(self) -> None:
+        """Disarm, and take the policy node out of its active state: both at once, as either may be dead."""
+        self._parts = {}
+        self._disarm.call(lambda ok, message: self._stood_down("disarm", ok, message))
+        self._policy.drive("not active", lambda ok, message: self._stood_down("policy", ok, message))
+
+    def _stood_down(self, part: str, ok: bool, message: str) -> None:
+        self._parts[part] = (ok, message)
+        if len(self._parts) == 2:
+            complaints = [text for good, text in self._parts.values() if not good]
+            self._done(not complaints, "; ".join(complaints))

@@ -1,0 +1,352 @@
+"""/grasp_task: runs the episodes and keeps the score. It only moves messages: `grasp_task.episode` decides.
+
+Run it as ``python -m grasp_task.task_node --ros-args …``.
+"""
+
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rclpy
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import try_shutdown
+from rich.console import Console
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from grasp_description.robot import JOINT_NAMES
+from grasp_task.diagnostics import collect_counters
+from grasp_task.episode import State, Step, advance, refusal
+from grasp_task.events import (
+    Ask,
+    CloseEpisode,
+    ControlSaid,
+    Effect,
+    Event,
+    Home,
+    Instant,
+    NoteFault,
+    OpenEpisode,
+    Phase,
+    Start,
+    Stop,
+    TargetAccepted,
+    Tick,
+)
+from grasp_task.parameters import declare_parameters
+from grasp_task.requests import RequestDesk
+from grasp_task.scoreboard import Scoreboard
+from grasp_task.scoring import EpisodeScorer
+
+_LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_TICK_S = 0.02
+"""s of wall time between looks at the limits"""
+_EXPLANATION_S = 0.3
+"""s of wall time that the cause of a stop may come after the stop"""
+_LAST_WORDS_S = 1.5
+"""s of wall time that an interrupted node takes at most to stop what moves"""
+EXIT_WHOLE, EXIT_ENDED_EARLY, EXIT_NO_INFERENCE, EXIT_INTERRUPTED = 0, 1, 3, 130
+
+
+def _seconds(stamp: Time) -> float:
+    return stamp.sec + 1e-9 * stamp.nanosec
+
+
+class TaskNode(Node):
+    """Moves messages between the graph and the state machine."""
+
+    def __init__(self, **arguments: Any) -> None:
+        """
+        Args:
+            arguments: of `rclpy.node.Node`, for tests
+        """
+        super().__init__("grasp_task", **arguments)
+        self.parameters = declare_parameters(self)
+        self.state = State()
+        self.scoreboard = Scoreboard(wanted=self.parameters.rules.episodes, settings=self.parameters.labels)
+        self._scorer = EpisodeScorer(scored=bool(self.parameters.score_source))
+        self._desk = RequestDesk(self, self.parameters, self._dispatch)
+        self._console = Console(highlight=False)
+        self._events: deque[Event] = deque()
+        self._advancing = False
+        self._unexplained: tuple[str, float] | None = None
+        self._complaints: dict[str, str] = {}
+        self._make_publishers()
+        self._make_subscriptions()
+        self._make_services_and_timers()
+        self._publish_state()
+        self._publish_score()
+        self._save()
+        if self.parameters.autostart:
+            self._dispatch(Start())
+
+    def _make_publishers(self) -> None:
+        self._target_publisher = self.create_publisher(JointTrajectory, "/policy/joint_target", 1)
+        self._state_publisher = self.create_publisher(String, "/grasp/state", _LATCHED)
+        self._score_publisher = self.create_publisher(DiagnosticStatus, "/grasp/score", _LATCHED)
+        self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    def _make_subscriptions(self) -> None:
+        self.create_subscription(JointState, "/joint_states", self._on_joint_states, _LATEST)
+        self.create_subscription(String, "/control/state", self._on_control_state, _LATCHED)
+        self.create_subscription(Header, "/control/accepted_target", self._on_accepted, 10)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        if self.parameters.score_source:
+            self.create_subscription(PoseStamped, self.parameters.score_source, self._on_object_pose, 10)
+
+    def _make_services_and_timers(self) -> None:
+        for name, command in (("start", Start()), ("stop", Stop()), ("home", Home())):
+            self.create_service(
+                Trigger, f"/grasp/{name}", lambda _, response, command=command: self._serve(command, response)
+            )
+        # Limits hold in wall time too: the node's clock stands still while the simulator waits.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_TICK_S, self._on_tick, clock=steady)
+        self.create_timer(1.0, self._publish_diagnostics, clock=steady)
+
+    # The machine
+
+    def _now(self) -> Instant:
+        return Instant(1e-9 * self.get_clock().now().nanoseconds, time.monotonic())
+
+    def _dispatch(self, event: Event) -> None:
+        """Give the machine an event and carry out what it says; events that arise meanwhile wait."""
+        self._events.append(event)
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._events:
+                self._take(self._events.popleft())
+        finally:
+            self._advancing = False
+
+    def _take(self, event: Event) -> None:
+        before, now = self.state, self._now()
+        self.state, effects = advance(before, event, now, self.parameters.rules)
+        if self.state.phase is not before.phase:
+            self._publish_state()
+            self._log_phase()
+        for effect in effects:
+            self._carry_out(effect, before, now)
+
+    def _carry_out(self, effect: Effect, before: State, now: Instant) -> None:
+        match effect:
+            case Ask(request):
+                self._desk.take(request)
+            case OpenEpisode():
+                self._scorer.open(*self._desk.object_told, wall_s=now.wall_s)
+            case CloseEpisode(cause, counts):
+                began = before.acting_since_s
+                duration = 0.0 if began is None else max(now.node_s - began, 0.0)
+                self.scoreboard.add(self._scorer.close(cause, counts, duration, now.wall_s))
+                self._console.print(self.scoreboard.live_line(), markup=False, soft_wrap=True)
+                self._publish_score()
+                self._save()
+            case NoteFault(cause):
+                self.scoreboard.faults.append(cause)
+                self._publish_score()
+                self._save()
+
+    # What comes in
+
+    def _serve(self, command: Start | Stop | Home, response: Trigger.Response) -> Trigger.Response:
+        why = refusal(self.state, command)
+        response.success = not why
+        if not why:
+            self._dispatch(command)
+        response.message = why or f"state {self.state.phase.value}"
+        return response
+
+    def _on_tick(self) -> None:
+        self._desk.poll()
+        if self._unexplained is not None and time.monotonic() > self._unexplained[1]:
+            self._explain(self._unexplained[0], "")
+        self._dispatch(Tick(self._desk.waiting_for()))
+
+    def _on_control_state(self, message: String) -> None:
+        self._unexplained = None
+        if message.data in ("holding", "faulted"):
+            # Why comes on /diagnostics at the same moment; a fault without its cause would help nobody.
+            self._unexplained = (message.data, time.monotonic() + _EXPLANATION_S)
+        else:
+            self._dispatch(ControlSaid(message.data))
+
+    def _explain(self, word: str, reason: str) -> None:
+        self._unexplained = None
+        self._dispatch(ControlSaid(word, reason))
+
+    def _on_accepted(self, message: Header) -> None:
+        if self.state.step is Step.RUN:
+            self.scoreboard.counters.inferences += 1
+            self._dispatch(TargetAccepted(_seconds(message.stamp)))
+
+    def _on_object_pose(self, message: PoseStamped) -> None:
+        began, stamp = self.state.acting_since_s, _seconds(message.header.stamp)
+        if began is None or stamp < began:
+            return
+        place = message.pose.position
+        progress = self._scorer.see(np.array([place.x, place.y, place.z]), stamp)
+        if progress != self.state.progress:
+            self._dispatch(progress)
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self.scoreboard.diagnostics[status.name] = {one.key: one.value for one in status.values}
+            self._on_status(status.name, self.scoreboard.diagnostics[status.name])
+            if status.level == DiagnosticStatus.ERROR and not status.name.startswith("grasp_task"):
+                self._complaints[status.name] = status.message
+            else:
+                self._complaints.pop(status.name, None)
+        collect_counters(self.scoreboard.counters, self.scoreboard.diagnostics)
+
+    def _on_status(self, name: str, values: dict[str, str]) -> None:
+        of_control = name.lstrip("/").startswith(self.parameters.control_node.lstrip("/"))
+        if of_control and self._unexplained is not None and values.get("state") == self._unexplained[0]:
+            self._explain(self._unexplained[0], values.get("reason", ""))
+
+    def _on_joint_states(self, message: JointState) -> None:
+        if not self._desk.watching:
+            return
+        places = dict(zip(message.name, message.position, strict=False))
+        if any(name not in places for name in JOINT_NAMES):
+            return  # a partial message, as some drivers send: the command node judges staleness
+        position = np.array([places[name] for name in JOINT_NAMES])
+        target = self._desk.follow(position, _seconds(message.header.stamp))
+        if target is not None:
+            self._publish_target(target, message.header.stamp)
+
+    # What goes out
+
+    def _publish_target(self, target: np.ndarray, stamp: Time) -> None:
+        message = JointTrajectory(joint_names=list(JOINT_NAMES))
+        message.header.stamp = stamp
+        message.points = [JointTrajectoryPoint(positions=target.tolist())]
+        self._target_publisher.publish(message)
+
+    def _publish_state(self) -> None:
+        self._state_publisher.publish(String(data=self.state.phase.value))
+
+    def _publish_score(self) -> None:
+        self._score_publisher.publish(self._status("grasp_task: score", self.scoreboard.key_values()))
+
+    def _publish_diagnostics(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        values = {"state": self.state.phase.value, "step": self.state.step.value, "reason": self.state.reason}
+        message.status = [self._status("grasp_task: episode", values | self.scoreboard.key_values())]
+        self._diagnostics_publisher.publish(message)
+
+    def _status(self, name: str, values: dict[str, str]) -> DiagnosticStatus:
+        fault = self.state.phase is Phase.FAULT or self.state.failed
+        return DiagnosticStatus(
+            level=DiagnosticStatus.ERROR if fault else DiagnosticStatus.OK,
+            name=name,
+            message=self.state.reason or self.state.phase.value,
+            hardware_id="grasp_task",
+            values=[KeyValue(key=key, value=value) for key, value in values.items()],
+        )
+
+    def _log_phase(self) -> None:
+        phase = self.state.phase
+        if phase is Phase.FAULT:
+            self.get_logger().error(f"fault: {self.state.reason}")
+        elif phase in (Phase.STOPPED, Phase.DONE) and self.state.reason:
+            self.get_logger().warning(f"{phase.value}: {self.state.reason}")
+        else:
+            self.get_logger().debug(phase.value)
+
+    def _save(self) -> None:
+        if self.parameters.report:
+            self.scoreboard.write(Path(self.parameters.report))
+
+    # The end
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is over."""
+        return self.state.step is Step.DONE
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing moves and nothing is asked."""
+        return self.state.step in (Step.IDLE, Step.STOPPED, Step.FAULT, Step.DONE)
+
+    def interrupt(self) -> None:
+        """Stop, as /grasp/stop does, unless a fault is being stood down from anyway."""
+        if not self.resting and self.state.step is not Step.STAND_DOWN:
+            self._dispatch(Stop("interrupted"))
+
+    def conclude(self, interrupted: bool) -> int:
+        """Judge the run, write the report and print the table; the exit status of the process."""
+        status, self.scoreboard.outcome = self._verdict(interrupted)
+        self._save()
+        self._console.print(self.scoreboard.table())
+        return status
+
+    def _verdict(self, interrupted: bool) -> tuple[int, str]:
+        complaints = "".join(f"; {name} says: {text}" for name, text in self._complaints.items())
+        if self.state.failed:
+            return EXIT_ENDED_EARLY, f"ended early: {self.state.reason}{complaints}"
+        if self.state.phase is Phase.FAULT:
+            return EXIT_ENDED_EARLY, f"interrupted in fault: {self.state.reason}"
+        if not self.scoreboard.counters.inferences:
+            said = f"no inference happened: no target of the policy was ever accepted{complaints}"
+            return EXIT_NO_INFERENCE, said
+        if interrupted and self.scoreboard.wanted:
+            return EXIT_INTERRUPTED, "interrupted"
+        return EXIT_WHOLE, "ran whole"
+
+
+def _spin(node: TaskNode, interruptions: list[int]) -> None:
+    """Spin until the run is over; if interrupted, until what moves has stopped or the time for it is up."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not node.finished and not interruptions:
+        executor.spin_once(timeout_sec=0.1)
+    if node.state.failed:
+        # What failed elsewhere is said on /diagnostics once a second; the report is to quote it.
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while time.monotonic() < deadline and not interruptions:
+            executor.spin_once(timeout_sec=0.1)
+    if interruptions:
+        node.interrupt()
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while not node.resting and time.monotonic() < deadline:
+            executor.spin_once(timeout_sec=0.1)
+
+
+def main() -> None:
+    """Run the node until the run is over or it is interrupted; exits with `TaskNode.conclude`'s status."""
+    interruptions: list[int] = []
+    # rclpy's own handler would close the context, and with it the chance to stop and conclude in order.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: interruptions.append(received))
+    node = TaskNode()
+    try:
+        _spin(node, interruptions)
+        status = node.conclude(interrupted=bool(interruptions))
+    finally:
+        node.destroy_node()
+        try_shutdown()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The loop whole: every node, started by the runner, with a small stand-in policy.
+
+Each takes a while: the simulator loads its ray tracer, and every simulated step is really taken.
+"""
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+from closed_loop import Listener, Run, nanoseconds, wait_until
+from sensor_msgs.msg import JointState
+from stand_in import write_stand_in
+
+from grasp_control import SequenceChecker
+from grasp_description.robot import JOINT_NAMES, joint_limits
+
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="finds the nodes' processes in /proc"),
+]
+TARGET_TIMEOUT_S = 0.1
+CONTROL_PERIOD_S = 1 / 30
+COMMAND_PERIOD_S = 1 / 120
+EPISODE_STEPS = 150
+
+
+def test_one_episode_runs_whole_in_lockstep_and_every_command_keeps_the_limits(tmp_path):
+    policy = write_stand_in(tmp_path, turn_rad_s=0.2)
+    with Listener() as heard, Run(tmp_path, "--episodes", "1", "--policy", str(policy)) as run:
+        status = run.finish()
+        assert status == 0, run.output
+        assert run.children() == {}
+    report = run.report
+    assert (report["episodes"], report["wanted"], report["outcome"]) == (1, 1, "ran whole")
+    assert abs(report["counters"]["inferences"] - EPISODE_STEPS) <= 2, "one inference a frame, none left out"
+    assert report["results"][0]["duration_s"] == pytest.approx(5.0, abs=0.05)
+    assert report["faults"] == []
+    assert "episode 1/1" in run.output
+    assert "Scoreboard" in run.output
+    assert [word for word in heard.words if word in ("homing", "resetting", "grasp", "release")] == [
+        "homing",
+        "resetting",
+        "grasp",
+        "release",
+    ]
+    check_limits(heard)
+
+
+def test_a_killed_policy_node_the_arm_holds_in_time_the_scoreboard_says_why_and_the_runner_fails(tmp_path):
+    policy = write_stand_in(tmp_path, turn_rad_s=0.4)
+    with Listener() as heard, Run(tmp_path, "--episodes", "3", "--policy", str(policy)) as run:
+        wait_until(lambda: "grasp" in heard.words or run.process.poll() is not None, "an episode to begin")
+        begun = len(heard.accepted)
+        wait_until(lambda: len(heard.accepted) > begun + 20 or run.process.poll() is not None, "some steps")
+        assert run.process.poll() is None, run.output
+        os.kill(run.children()["grasp_policy"], signal.SIGKILL)
+        status = run.finish()
+        assert run.children() == {}
+    assert status == 1, run.output
+    assert "grasp_policy was killed by SIGKILL" in run.output
+    report = run.report
+    assert report["died"] == {"grasp_policy": "was killed by SIGKILL"}
+    assert report["results"][0]["success"] is False
+    assert "no fresh target" in report["results"][0]["cause"]
+    check_limits(heard)
+    check_held(heard)
+
+
+def test_a_policy_that_is_refused_ends_the_run_and_the_report_quotes_why(tmp_path):
+    policy = write_stand_in(tmp_path)
+    policy.write_bytes(policy.read_bytes()[:-100])
+    with Run(tmp_path, "--episodes", "1", "--policy", str(policy)) as run:
+        status = run.finish()
+    assert status == 3, run.output
+    outcome = run.report["outcome"]
+    assert "/grasp_policy refused to configure" in outcome
+    assert "grasp_policy says: refused:" in outcome
+
+
+def check_limits(heard: Listener) -> None:
+    """All commands of the run, each sequence from an arming on by itself, lie within the joints' limits."""
+    assert len(heard.commands) > 100
+    limits = joint_limits()
+    rates = (limits.velocity, limits.acceleration, limits.jerk)
+    checker = SequenceChecker(limits.lower, limits.upper, *rates, COMMAND_PERIOD_S)
+    for sequence in sequences(heard.commands):
+        assert checker.check(sequence) == []
+    assert checker.checked == len(heard.commands)
+
+
+def sequences(commands: list[JointState]) -> list[np.ndarray]:
+    """The commands' positions, cut where the robot was armed anew.
+
+    There commands pause, or stand at one place and stand at another next: no motion within limits does that.
+    """
+    stamps = np.array([nanoseconds(command.header.stamp) for command in commands])
+    positions = np.array([command.position for command in commands])
+    resting = ~np.any([command.velocity for command in commands], axis=1)
+    assert all(tuple(command.name) == JOINT_NAMES for command in commands)
+    paused = np.diff(stamps) > 1.5e9 * COMMAND_PERIOD_S
+    moved_at_rest = resting[1:] & resting[:-1] & np.any(np.diff(positions, axis=0), axis=1)
+    return np.split(positions, np.flatnonzero(paused | moved_at_rest) + 1)
+
+
+def check_held(heard: Listener) -> None:
+    """After the last target, the robot brakes within the time-out and one control period, and then stands."""
+    stamp_ns, place = heard.accepted[-1]
+    holding = next(at for word, at in heard.control_words if word == "holding" and at >= place)
+    began_ns = nanoseconds(heard.commands[min(holding, len(heard.commands) - 1)].header.stamp)
+    assert 1e-9 * (began_ns - stamp_ns) <= TARGET_TIMEOUT_S + CONTROL_PERIOD_S + 1e-6
+    speeds = np.abs([command.velocity for command in heard.commands[holding - 1 :]]).max(axis=1)
+    assert speeds[-1] == 0.0, "it stands"
+    assert np.all(np.diff(speeds) <= 1e-9), "and never gains speed on the way there"
