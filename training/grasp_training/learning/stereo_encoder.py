@@ -33,11 +33,11 @@ class StereoEncoderConfig:
 class ImageConvolution(nn.Conv2d):
     """A convolution of bytes, as if each were divided by 255 and centred on 0.
 
-    Weights and bias are scaled instead of the image: in bfloat16, which holds every byte exactly, that saves three
-    passes over the images, half of the encoder's time.
+    Weights and bias are scaled instead of the image: in bfloat16, which holds every byte exactly, that saves
+    three passes over the images, half of the encoder's time.
     """
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (torch's name)
         """Return features of an image (B, 3, H, W) with values 0 … 255, of any floating-point type."""
         bias = self.bias - 0.5 * self.weight.sum(dim=(1, 2, 3))  # type: ignore[operator]
         return self._conv_forward(input, self.weight * (1.0 / 255.0), bias)

@@ -177,12 +177,14 @@ class FakeGraph:
     def _on_state(self, message: String) -> None:
         self.words.append(message.data)
 
-    def spin_until(self, what: Callable[[], bool], why: str, limit_s: float = 60.0) -> None:
+    def spin_until(self, what: Callable[[], bool], why: str, limit_s: float = 30.0) -> None:
         """Let all nodes work until something holds; fails with ``why`` if it never does."""
         deadline = time.monotonic() + limit_s
         while not what():
-            assert time.monotonic() < deadline, f"timed out waiting: {why}; state {self.task.state}"
-            self._executor.spin_once(timeout_sec=0.05)
+            assert time.monotonic()
+            <
+            deadline, f"timed out waiting:
+            {why}; {self.task.state.reason}; {self.task.state}" self._executor.spin_once(timeout_sec=0.05)
 
     def word(self, word: str) -> None:
         """Spin until /grasp/state says ``word``."""
