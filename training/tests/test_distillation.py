@@ -24,6 +24,7 @@ SETTINGS = DistillationConfig(
     sequences_per_step=16,
     replay_rollouts=4,
     burn_in_steps=2,
+    teacher_share=1.0,
     mixing_iterations=5,
     learning_rate=3e-3,
     final_learning_rate=1e-3,

@@ -37,10 +37,12 @@ class DistillationConfig:
     """Share of each optimizer step's sequences that comes from the newest rollout."""
     burn_in_steps: int = 4
     """First steps of a replayed sequence that only warm up the memory: the one stored is out of date."""
-    mixing_iterations: int = 40
-    """Iterations over which the share of steps that the teacher acts in falls from teacher_share to 0."""
-    teacher_share: float = 1.0
-    """Share of steps that the teacher acts in at the start."""
+    teacher_share: float = 0.0
+    """Share of steps that the teacher acts in at the start. Where the teacher acts, joint motion and previous
+    targets tell what it did: the student learns to read the object off the arm instead of the images, and fails
+    as soon as it acts alone. So by default only the student acts."""
+    mixing_iterations: int = 10
+    """Iterations over which the teacher's share falls to 0."""
     unmixed_share: float = 0.125
     """Share of environments in which the student always acts alone; its success is measured there."""
     loss: Literal["huber", "mse"] = "huber"

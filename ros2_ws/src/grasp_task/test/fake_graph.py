@@ -181,10 +181,9 @@ class FakeGraph:
         """Let all nodes work until something holds; fails with ``why`` if it never does."""
         deadline = time.monotonic() + limit_s
         while not what():
-            assert time.monotonic()
-            <
-            deadline, f"timed out waiting:
-            {why}; {self.task.state.reason}; {self.task.state}" self._executor.spin_once(timeout_sec=0.05)
+            state = self.task.state
+            assert time.monotonic() < deadline, f"timed out waiting: {why}; {state.reason}; {state}"
+            self._executor.spin_once(timeout_sec=0.05)
 
     def word(self, word: str) -> None:
         """Spin until /grasp/state says ``word``."""
