@@ -1,5 +1,7 @@
 """The parameter file of the simulation against what the nodes declare: rclpy ignores misspelt parameters."""
 
+import gc
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,8 +30,10 @@ TOLD: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def context() -> Iterator[Context]:
     made = Context()
-    rclpy.init(context=made, domain_id=74)
+    rclpy.init(context=made, domain_id=1 + os.getpid() % 100)
     yield made
+    # A destroyed lifecycle node lives on until its state machine is collected: not into the next test.
+    gc.collect()
     rclpy.shutdown(context=made)
 
 

@@ -1,5 +1,6 @@
 """Small stand-ins for the other nodes, in the same process, which obey or fail on demand."""
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -207,8 +208,12 @@ class FakeGraph:
         node.destroy_node()
 
     def close(self) -> None:
-        """End all."""
+        """End all. The graph is of no use afterwards."""
         for node in self.nodes:
             self._executor.remove_node(node)
             node.destroy_node()
-        rclpy.shutdown(context=self.context)
+        context = self.context
+        # A destroyed lifecycle node lives on until its state machine is collected: not into the next test.
+        self.__dict__.clear()
+        gc.collect()
+        rclpy.shutdown(context=context)

@@ -1,6 +1,7 @@
 """The task node among small stand-ins for the other nodes, over real topics and services."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from grasp_task.episode import Step
 from grasp_task.task_node import EXIT_ENDED_EARLY, EXIT_INTERRUPTED, EXIT_NO_INFERENCE, EXIT_WHOLE
 
 pytestmark = pytest.mark.ros
-DOMAIN = 74
+DOMAIN = 1 + os.getpid() % 100
+"""Another in every process: tests that run side by side must not hear each other. Up to 101 all are safe."""
 QUICK = {
     "episodes": 1,
     "reset_service": "/sim/reset",
