@@ -39,8 +39,8 @@ class DistillationConfig:
     """First steps of a replayed sequence that only warm up the memory: the one stored is out of date."""
     teacher_share: float = 0.0
     """Share of steps that the teacher acts in at the start. Where the teacher acts, joint motion and previous
-    targets tell what it did: the student learns to read the object off the arm instead of the images, and fails
-    as soon as it acts alone. So by default only the student acts."""
+    targets tell what it did: the student learns to read the object off the arm instead of the images, and
+    fails as soon as it acts alone. So by default only the student acts."""
     mixing_iterations: int = 10
     """Iterations over which the teacher's share falls to 0."""
     unmixed_share: float = 0.125
