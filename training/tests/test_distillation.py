@@ -25,6 +25,7 @@ SETTINGS = DistillationConfig(
     replay_rollouts=4,
     burn_in_steps=2,
     teacher_share=1.0,
+    teacher_steps=8,
     mixing_iterations=5,
     learning_rate=3e-3,
     final_learning_rate=1e-3,
@@ -69,9 +70,9 @@ def toy_env(num_envs: int) -> ToyEnv:
 def test_a_student_learns_from_images_what_the_teacher_does() -> None:
     torch.manual_seed(0)
     env = toy_env(32)
-    algorithm = make_algorithm(env)
+    algorithm = make_algorithm(env, dataclasses.replace(SETTINGS, teacher_share=0.0))
     figures = []
-    for _ in range(30):
+    for _ in range(25):
         roll_out(algorithm, env)
         figures.append(algorithm.update())
     first = sum(row["behaviour"] for row in figures[:3]) / 3
@@ -81,25 +82,28 @@ def test_a_student_learns_from_images_what_the_teacher_does() -> None:
     assert error < 0.4, f"the place, known to within 0.65 by guessing, is found to within {error:.2f}"
 
 
-def test_the_teacher_acts_less_and_less_and_never_in_the_unmixed_environments() -> None:
-    env = toy_env(16)
-    algorithm = make_algorithm(env)
+def test_the_teacher_begins_episodes_less_and_less_and_never_in_the_unmixed_environments() -> None:
+    algorithm = make_algorithm(toy_env(400))
     shares = []
     for _ in range(7):
         shares.append(algorithm.teacher_share)
-        obs = env.get_observations()
-        with torch.inference_mode():
-            taught = algorithm.teacher(obs).clamp(-1, 1)
-            acted = algorithm.act(obs)
-        algorithm.transition.clear()
-        by_teacher = (acted == taught).all(dim=1)
-        assert not by_teacher[:2].any(), "an eighth of the environments is the student's alone"
-        if algorithm.teacher_share == 1.0:
-            assert by_teacher[2:].all()
-        if algorithm.teacher_share == 0.0:
-            assert not by_teacher.any()
+        takeover = algorithm._draw_takeover()
+        assert not takeover[:50].any(), "an eighth of the environments is the student's alone"
+        assert (takeover[50:] > 0).float().mean() == pytest.approx(shares[-1], abs=0.1)
+        assert takeover.max() <= SETTINGS.teacher_steps
         algorithm.num_updates += 1
     assert shares == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2, 0.0, 0.0])
+
+
+def test_the_student_takes_over_in_mid_episode_and_is_taught_from_there() -> None:
+    env = toy_env(4)
+    algorithm = make_algorithm(env)
+    algorithm._takeover = torch.tensor([0.0, 3.0, 6.0, 50.0])
+    roll_out(algorithm, env)
+    storage = algorithm.storage
+    by_teacher = (storage.actions == storage.privileged_actions).all(dim=2)
+    assert by_teacher.sum(dim=0).tolist() == [0, 3, 6, 10]
+    assert storage.observations["student_acts"].sum(dim=0).tolist() == [10, 5, 2, 0]
 
 
 def test_labels_are_the_clipped_actions_of_the_teacher() -> None:

@@ -22,9 +22,11 @@ from grasp_training.export import (
     ExportedPolicy,
     ExportError,
     ExportReport,
+    export,
     export_policy,
     load_student_run,
 )
+from grasp_training.export.card import read_scores
 from grasp_training.export.parity import check_parity, random_observations
 from grasp_training.learning import train_student, train_teacher
 from grasp_training.runs import RunError, RunFolder
@@ -112,14 +114,10 @@ def test_a_second_export_gives_the_same_file_and_takes_scores_about_it(
     assert read_card(card_path(exported.policy)).scores["success_held_out"] == 0.5
     report.write_text(json.dumps({"facts": {"SHA-256": "0" * 64}, "scores": {}}))
     with pytest.raises(GraspError, match="is about the file with SHA-256 0000"):
-        export_policy(
-            RunFolder(runs / "student"),
-            tmp_path / "p.onnx",
-            ActionDecoder(),
-            ExportConfig(),
-            scores=(report,),
-        )
-    assert not (tmp_path / "p.onnx").exists()
+        read_scores((report,), exported.sha256)
+    report.write_text("[]")
+    with pytest.raises(GraspError, match="is no report of grasp evaluate --json"):
+        read_scores((report,), exported.sha256)
 
 
 def test_a_graph_that_differs_from_torch_is_noticed(runs: Path, exported: ExportReport) -> None:
@@ -134,14 +132,13 @@ def test_a_graph_that_differs_from_torch_is_noticed(runs: Path, exported: Export
     assert parity.joint_target_rad > 1e-6
 
 
-def test_a_failed_parity_check_writes_nothing(runs: Path, tmp_path: Path) -> None:
+def test_a_failed_parity_check_writes_nothing(
+    runs: Path, exported: ExportReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "to_onnx", lambda policy: onnx.load(exported.policy))
+    config, student = ExportConfig(max_difference_rad=-1.0), RunFolder(runs / "student")
     with pytest.raises(ExportError, match="differ from torch's by up to"):
-        export_policy(
-            RunFolder(runs / "student"),
-            tmp_path / "p.onnx",
-            ActionDecoder(),
-            ExportConfig(max_difference_rad=-1.0),
-        )
+        export_policy(student, tmp_path / "p.onnx", ActionDecoder(), config)
     assert list(tmp_path.iterdir()) == []
 
 

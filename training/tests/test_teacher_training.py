@@ -31,7 +31,7 @@ train_teacher(small_teacher("killed", iterations=100000), ToyTask(), make_toy_en
 
 def test_a_teacher_learns_the_toy_task(tmp_path: Path) -> None:
     config = dataclasses.replace(
-        small_teacher("learns", iterations=25, num_envs=64),
+        small_teacher("learns", iterations=20, num_envs=32),
         ppo=PpoConfig(steps_per_rollout=20, epochs=4, minibatches=4, initial_learning_rate=3e-3),
         actor=NetworkConfig(hidden_sizes=(64, 64)),
         critic=NetworkConfig(hidden_sizes=(64, 64)),

@@ -44,8 +44,7 @@ class ExportedPolicy(nn.Module):
             joint_target (1, 23) in rad; object_position (1, 3) in m, arm's base frame; memory_out (1, M).
         """
         proprioception = torch.cat([joint_position, joint_velocity, previous_target], dim=1)
-        features = self.student.encode(torch.stack([left, right], dim=1), proprioception)
-        output = self.student.recall(features, memory_in)
+        output = self.student.step(torch.stack([left, right], dim=1), proprioception, memory_in)
         target = self.decoder(output.action, joint_position, previous_target)
         return target, self.student.position_m(output.position), output.memory
 

@@ -2,8 +2,8 @@
 
 rsl_rl's `Distillation` acts with the student, stores the teacher's actions and makes one pass over the
 rollout, a step at a time. This subclass keeps its interface, storage, saving and loading, and changes two
-things: who acts (a mixture at first), and the update (sequences from the last few rollouts, images encoded in
-one go, an auxiliary loss).
+things: who acts (at first the teacher begins some episodes), and the update (sequences from the last few
+rollouts, images encoded in one go, auxiliary losses).
 """
 
 from __future__ import annotations
@@ -20,8 +20,15 @@ from tensordict import TensorDict
 from torch import nn
 from torch.nn import functional
 
-from grasp_training.learning.student import StereoStudent
+from grasp_training.learning.augmentation import recolour
+from grasp_training.learning.student import StereoStudent, StudentOutput
 from grasp_training.learning.student_config import DistillationConfig
+
+_OWN = "student_acts"
+"""Name under which the storage keeps, with the observations, whether the student has taken over."""
+
+_SETTLING_STEPS = 2
+"""Steps after the student took over in which the joints still show what the teacher did."""
 
 
 class _Sequences(NamedTuple):
@@ -65,40 +72,53 @@ class StereoDistillation(Distillation):
             multi_gpu_cfg=multi_gpu_cfg,
         )  # fmt: skip
         self.settings, self.total_iterations = settings, max(1, total_iterations)
-        self._replay: deque[RolloutStorage] = deque([storage])
-        self._alone = torch.zeros(storage.num_envs, 1, dtype=torch.bool, device=device)
+        self.storage = _storage_like(storage)
+        self._replay: deque[RolloutStorage] = deque([self.storage])
+        self._alone = torch.zeros(storage.num_envs, dtype=torch.bool, device=device)
         self._alone[: round(settings.unmixed_share * storage.num_envs)] = True
+        self._age = torch.zeros(storage.num_envs, device=device)
+        self._takeover = self._draw_takeover()
         self._alone_episodes, self._alone_successes = 0, 0.0
-        self._position_error_m = math.nan
+        self._errors_m: dict[str, float] = {}
 
     @property
     def teacher_share(self) -> float:
-        """Return the share of steps that the teacher acts in now, outside the unmixed environments."""
+        """Return the share of episodes that the teacher begins now, outside the unmixed environments."""
         left = 1.0 - self.num_updates / max(1, self.settings.mixing_iterations)
         return self.settings.teacher_share * max(0.0, left)
 
     def act(self, obs: TensorDict) -> torch.Tensor:
-        """Return actions (B, 11), the student's or at first sometimes the teacher's, and store both."""
+        """Return actions (B, 11), the teacher's until the student takes over, and store what either says."""
         memory = self.student.memory(obs.batch_size[0], obs[self.student.proprioception_group])
         self.transition.hidden_states = (memory[None], None)
         own = self.student(obs).detach()
         taught = self.teacher(obs).detach().clamp(-1.0, 1.0)
-        teaching = (torch.rand(own.shape[0], 1, device=own.device) < self.teacher_share) & ~self._alone
-        self.transition.actions = torch.where(teaching, taught, own)
+        teaching = self._age < self._takeover
+        self.transition.actions = torch.where(teaching[:, None], taught, own)
         self.transition.privileged_actions = taught
-        self.transition.observations = obs
+        settled = self._age >= self._takeover + _SETTLING_STEPS * (self._takeover > 0)
+        self.transition.observations = obs.copy().set(_OWN, settled)
         return self.transition.actions
 
     def process_env_step(
         self, obs: TensorDict, rewards: torch.Tensor, dones: torch.Tensor, extras: dict[str, Any]
     ) -> None:
         """Store the step; count the student's own successes where `extras["success"]` (B,) tells them."""
+        ended = (dones > 0).to(self.device)
         success = extras.get("success")
         if isinstance(success, torch.Tensor):
-            ended = (dones > 0).to(self.device) & (self._alone[:, 0] | (self.teacher_share == 0.0))
-            self._alone_episodes += int(ended.sum())
-            self._alone_successes += float(success.to(self.device)[ended].float().sum())
+            counted = ended & (self._takeover == 0)
+            self._alone_episodes += int(counted.sum())
+            self._alone_successes += float(success.to(self.device)[counted].float().sum())
+        self._age = torch.where(ended, 0.0, self._age + 1.0)
+        self._takeover = torch.where(ended, self._draw_takeover(), self._takeover)
         super().process_env_step(obs, rewards, dones, extras)
+
+    def _draw_takeover(self) -> torch.Tensor:
+        """Draw the steps (B,) after which the student takes over, were an episode to begin now; often 0."""
+        begins = (torch.rand(self._alone.shape, device=self.device) < self.teacher_share) & ~self._alone
+        steps = torch.rand(self._alone.shape, device=self.device) * self.settings.teacher_steps
+        return begins * steps.ceil()
 
     def update(self) -> dict[str, float]:
         """Make the optimizer steps of one iteration and return the mean losses."""
@@ -115,12 +135,8 @@ class StereoDistillation(Distillation):
             self.optimizer.step()
             total += torch.stack([behaviour.detach(), position.detach()]).cpu()
         behaviour_loss, position_loss = (total / self.settings.gradient_steps).tolist()
-        figures = {
-            "behaviour": behaviour_loss,
-            "position": position_loss,
-            "policy/teacher_share": self.teacher_share,
-        }
-        figures["policy/position_error_m"] = self._position_error_m
+        figures = {"behaviour": behaviour_loss, "position": position_loss}
+        figures |= {"policy/teacher_share": self.teacher_share, **self._errors_m}
         figures |= self._own_success()
         self.num_updates += 1
         self._next_storage()
@@ -148,23 +164,29 @@ class StereoDistillation(Distillation):
         dones = torch.cat([part.storage.dones[:, part.environments, 0] for part in batch], dim=1)
         taught = torch.cat([part.storage.privileged_actions[:, part.environments] for part in batch], dim=1)
         memory = torch.cat([part.storage.saved_hidden_state_a[0][0, 0, part.environments] for part in batch])  # type: ignore[index]
-        counts = torch.ones(taught.shape[:2], device=taught.device)
+        counts = stored(_OWN).float()
         first = 0
         for part in batch:
             last = first + len(part.environments)
             if not part.fresh:
                 counts[: self.settings.burn_in_steps, first:last] = 0.0
             first = last
-        output = student.unroll(
-            stored(student.stereo_group), stored(student.proprioception_group), dones, memory
-        )
+        images = stored(student.stereo_group)
+        images = recolour(images.flatten(0, 1), self.settings.recolouring).view(images.shape)
+        output = student.unroll(images, stored(student.proprioception_group), dones, memory)
         behaviour = self._behaviour_loss(output.action, taught).mean(dim=2)
-        position = functional.smooth_l1_loss(
-            output.position, student.position_normalizer(place), reduction="none"
-        ).mean(dim=2)
+        normalized = student.position_normalizer(place)
+        remembered = functional.smooth_l1_loss(output.position, normalized, reduction="none").mean(dim=2)
+        seen = functional.smooth_l1_loss(output.seen_position, normalized)
         with torch.no_grad():
-            self._position_error_m = float((student.position_m(output.position) - place).norm(dim=2).mean())
-        return (behaviour * counts).sum() / counts.sum(), (position * counts).sum() / counts.sum()
+            self._measure_errors(output, place)
+        count = counts.sum().clamp(min=1.0)
+        return (behaviour * counts).sum() / count, (remembered * counts).sum() / count + seen
+
+    def _measure_errors(self, output: StudentOutput, place: torch.Tensor) -> None:
+        for name, estimate in (("position", output.position), ("seen_position", output.seen_position)):
+            error = (self.student.position_m(estimate) - place).norm(dim=2).mean()
+            self._errors_m[f"policy/{name}_error_m"] = float(error)
 
     def _behaviour_loss(self, action: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
         if self.settings.loss == "mse":
@@ -203,16 +225,7 @@ class StereoDistillation(Distillation):
     def _next_storage(self) -> None:
         """Go on to an empty storage: a new one, or the oldest rollout's."""
         if len(self._replay) < self.settings.replay_rollouts:
-            old = self.storage
-            template = old.observations[0]
-            self.storage = RolloutStorage(
-                "distillation",
-                old.num_envs,
-                old.num_transitions_per_env,
-                template,
-                old.actions_shape,
-                old.device,
-            )
+            self.storage = _storage_like(self.storage)
         else:
             self.storage = self._replay.popleft()
         self._replay.append(self.storage)
@@ -230,3 +243,10 @@ class StereoDistillation(Distillation):
         self.learning_rate = settings.final_learning_rate + 0.5 * span * (1.0 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
+
+
+def _storage_like(storage: RolloutStorage) -> RolloutStorage:
+    """Return an empty storage for the same observations, and for whether the student has taken over."""
+    shown = storage.observations[0].clone().set(_OWN, torch.zeros(storage.num_envs, dtype=torch.bool))
+    steps, actions = storage.num_transitions_per_env, storage.actions_shape
+    return RolloutStorage("distillation", storage.num_envs, steps, shown, actions, storage.device)

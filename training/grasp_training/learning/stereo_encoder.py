@@ -30,8 +30,12 @@ class StereoEncoderConfig:
     """Width of what is read off the fused map, places kept."""
 
 
+_BYTE_MEAN, _BYTE_DEVIATION = 127.5, 64.0
+"""What images are normalized with: about the mean and the deviation of their bytes."""
+
+
 class ImageConvolution(nn.Conv2d):
-    """A convolution of bytes, as if each were divided by 255 and centred on 0.
+    """A convolution of bytes that normalizes them.
 
     Weights and bias are scaled instead of the image: in bfloat16, which holds every byte exactly, that saves
     three passes over the images, half of the encoder's time.
@@ -39,8 +43,9 @@ class ImageConvolution(nn.Conv2d):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (torch's name)
         """Return features of an image (B, 3, H, W) with values 0 … 255, of any floating-point type."""
-        bias = self.bias - 0.5 * self.weight.sum(dim=(1, 2, 3))  # type: ignore[operator]
-        return self._conv_forward(input, self.weight * (1.0 / 255.0), bias)
+        weight = self.weight * (1.0 / _BYTE_DEVIATION)
+        bias = self.bias - _BYTE_MEAN * weight.sum(dim=(1, 2, 3))  # type: ignore[operator]
+        return self._conv_forward(input, weight, bias)
 
 
 class EyeNetwork(nn.Sequential):
@@ -124,6 +129,7 @@ class StereoEncoder(nn.Module):
             nn.Conv2d(second, 16, 1),
             nn.ReLU(inplace=True),
         )
+        self.apply(_initialize)
         cells = _halved(rows, 1) * _halved(columns, 1)
         self.map_features = nn.Sequential(nn.Linear(16 * cells, config.map_features), nn.ReLU(inplace=True))
         self.output_size = 4 * config.keypoints + config.map_features
@@ -157,6 +163,17 @@ class StereoEncoder(nn.Module):
         all_pairs = (rows_of_left * scale) @ rows_of_right
         band = all_pairs.flatten(2)[..., self.band] * self.inside
         return band.unflatten(2, (left.shape[3], self.disparities)).permute(0, 3, 1, 2)
+
+
+def _initialize(module: nn.Module) -> None:
+    """Keep the variance through the layers (He et al., arXiv 1502.01852).
+
+    torch's own initialization lets it fall by a factor of a hundred here; the object's position is then
+    learnt half as fast.
+    """
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
 def _band(columns: int, disparities: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -32,12 +32,17 @@ class StudentNetworkConfig:
 
 
 class StudentOutput(NamedTuple):
-    """What the student makes of one step, or of a sequence of steps with a leading time axis."""
+    """What the student makes of one step, or of a sequence of steps with a leading time axis.
+
+    Positions are the object's, in units of the label's running standard deviations from its running mean.
+    """
 
     action: torch.Tensor
     """(…, B, 11) mean actions; the decoder clips them to [-1, 1]."""
     position: torch.Tensor
-    """(…, B, 3) estimate of the object's position in units of the label's running deviation from its mean."""
+    """(…, B, 3) estimate of the position from memory."""
+    seen_position: torch.Tensor
+    """(…, B, 3) estimate of the position from this step's images alone."""
     memory: torch.Tensor
     """(B, M) recurrent state after the last step."""
 
@@ -89,26 +94,40 @@ class StereoStudent(nn.Module):
         self.joint_count = joints // 3  # positions, velocities, previous targets
         self.normalizer = EmpiricalNormalization(joints)
         self.position_normalizer = EmpiricalNormalization(POSITION_SIZE)
-        self.input = nn.Sequential(
-            nn.Linear(self.encoder.output_size + joints, config.input_features), nn.ELU()
-        )
+        self.sight_head = MLP(self.encoder.output_size, POSITION_SIZE, config.head_sizes[-1:], "elu")
+        inputs = self.encoder.output_size + POSITION_SIZE + joints
+        self.input = nn.Sequential(nn.Linear(inputs, config.input_features), nn.ELU())
         self.gru = nn.GRUCell(config.input_features, config.memory_size)
         self.head = MLP(config.memory_size, output_dim, config.head_sizes, "elu")
         self.position_head = MLP(config.memory_size, POSITION_SIZE, config.head_sizes[-1:], "elu")
         self._memory: torch.Tensor | None = None
 
-    def encode(self, stereo: torch.Tensor, proprioception: torch.Tensor) -> torch.Tensor:
-        """Return the memory's input (B, F) of stereo uint8 (B, 2, H, W, 3) and proprioception (B, P)."""
+    def encode(self, stereo: torch.Tensor, proprioception: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode images and joints.
+
+        The position is estimated from images alone, and handed on: an estimate that saw the joints would
+        learn to tell the object from where the arm goes.
+
+        Args:
+            stereo: uint8 (B, 2, H, W, 3).
+            proprioception: (B, P).
+
+        Returns:
+            The memory's input (B, F) and the object's position as seen (B, 3), normalized.
+        """
         with torch.autocast(
             stereo.device.type, torch.bfloat16, enabled=self.mixed_precision and self.training
         ):
             seen = self.encoder(stereo[:, 0], stereo[:, 1])
-        return self.input(torch.cat([seen.float(), self.normalizer(proprioception)], dim=1))
+        seen = seen.float()
+        position = self.sight_head(seen)
+        return self.input(torch.cat([seen, position, self.normalizer(proprioception)], dim=1)), position
 
-    def recall(self, features: torch.Tensor, memory: torch.Tensor) -> StudentOutput:
-        """Make one step from `features` (B, input_features) and memory (B, M)."""
+    def step(self, stereo: torch.Tensor, proprioception: torch.Tensor, memory: torch.Tensor) -> StudentOutput:
+        """Make one step from stereo (B, 2, H, W, 3), proprioception (B, P) and memory (B, M)."""
+        features, seen_position = self.encode(stereo, proprioception)
         memory = self.gru(features, memory)
-        return StudentOutput(self.head(memory), self.position_head(memory), memory)
+        return StudentOutput(self.head(memory), self.position_head(memory), seen_position, memory)
 
     def unroll(
         self, stereo: torch.Tensor, proprioception: torch.Tensor, dones: torch.Tensor, memory: torch.Tensor
@@ -116,15 +135,14 @@ class StereoStudent(nn.Module):
         """Make the steps of a sequence, forgetting where an episode ended.
 
         Args:
-            stereo: uint8 (T, B, 2, H, W, 3).
+            stereo: (T, B, 2, H, W, 3), bytes of any type.
             proprioception: (T, B, P).
             dones: (T, B), whether the episode ended with that step; the next step starts from zero memory.
             memory: (B, M) before the first step.
         """
         steps, batch = stereo.shape[:2]
-        features = self.encode(stereo.flatten(0, 1), proprioception.flatten(0, 1)).unflatten(
-            0, (steps, batch)
-        )
+        flat, seen_position = self.encode(stereo.flatten(0, 1), proprioception.flatten(0, 1))
+        features = flat.unflatten(0, (steps, batch))
         going_on = (~dones.bool()).float()[..., None]
         memories = []
         for step in range(steps):
@@ -132,7 +150,8 @@ class StereoStudent(nn.Module):
             memories.append(memory)
             memory = memory * going_on[step]
         every = torch.stack(memories)
-        return StudentOutput(self.head(every), self.position_head(every), memory)
+        seen_position = seen_position.unflatten(0, (steps, batch))
+        return StudentOutput(self.head(every), self.position_head(every), seen_position, memory)
 
     def position_m(self, position: torch.Tensor) -> torch.Tensor:
         """Turn the head's estimate (…, 3) into metres in the arm's base frame."""
@@ -145,7 +164,7 @@ class StereoStudent(nn.Module):
         """Return the actions (B, 11) for the observations, and remember; there is no noise."""
         stereo, proprioception = obs[self.stereo_group], obs[self.proprioception_group]
         memory = self.memory(stereo.shape[0], proprioception)
-        output = self.recall(self.encode(stereo, proprioception), memory)
+        output = self.step(stereo, proprioception, memory)
         self._memory = output.memory
         return output.action
 

@@ -37,20 +37,26 @@ class DistillationConfig:
     """Share of each optimizer step's sequences that comes from the newest rollout."""
     burn_in_steps: int = 4
     """First steps of a replayed sequence that only warm up the memory: the one stored is out of date."""
-    teacher_share: float = 0.0
-    """Share of steps that the teacher acts in at the start. Where the teacher acts, joint motion and previous
-    targets tell what it did: the student learns to read the object off the arm instead of the images, and
-    fails as soon as it acts alone. So by default only the student acts."""
-    mixing_iterations: int = 10
-    """Iterations over which the teacher's share falls to 0."""
+    teacher_share: float = 0.6
+    """Share of episodes that the teacher begins, at the start of training; the student takes over after a
+    random number of steps, and is taught only from there. Where the teacher acts, joint motion and previous
+    targets tell what it does: taught there, a student reads the object off the arm, not off the images, and
+    fails alone."""
+    teacher_steps: int = 100
+    """Control steps after which the student takes over at the latest."""
+    mixing_iterations: int = 150
+    """Iterations over which the share of episodes that the teacher begins falls to 0."""
     unmixed_share: float = 0.125
-    """Share of environments in which the student always acts alone; its success is measured there."""
+    """Share of environments whose episodes the student always begins; its success is measured there."""
     loss: Literal["huber", "mse"] = "huber"
     """Loss between the student's and the teacher's mean action, the latter clipped to [-1, 1]."""
     huber_delta: float = 0.5
     """Difference of actions from which the Huber loss is linear."""
-    position_weight: float = 0.1
-    """Weight of the auxiliary loss: smooth L1 of the object's position in its running standard deviations."""
+    position_weight: float = 0.5
+    """Weight of the auxiliary losses: smooth L1 of the object's position, as seen and as remembered, in its
+    running standard deviations."""
+    recolouring: float = 0.3
+    """Strength of the change of colours each time an image is learnt from; 0 for none."""
     learning_rate: float = 1e-3
     """Learning rate at the start."""
     final_learning_rate: float = 1e-4
