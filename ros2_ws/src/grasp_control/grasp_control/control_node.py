@@ -21,7 +21,7 @@ from trajectory_msgs.msg import JointTrajectory
 from grasp_control.diagnostics import TickTimes, command_status
 from grasp_control.guard import CollisionGuard
 from grasp_control.parameters import Settings, declare_parameters, read_settings
-from grasp_control.safety import Answer, Command, CommandCore, State
+from grasp_control.safety import Answer, Cause, Command, CommandCore, State
 from grasp_description.robot import JOINT_NAMES, joint_limits
 
 NODE_NAME = "grasp_control"
@@ -244,6 +244,8 @@ class ControlNode(LifecycleNode):
         assert self._core is not None
         response.success, response.message = True, "disarmed"
         if not self._core.disarm(self._now_s()):
+            # At once, not with the next tick: a simulator in lockstep may be holding the clock for a target.
+            self._tell()
             self._disarmed = Future()
             self._disarm_deadline_s = time.monotonic() + DISARM_PATIENCE_S
             await self._disarmed
@@ -282,7 +284,8 @@ class ControlNode(LifecycleNode):
         self._word = word
         reason = f": {self._core.reason}" if self._core is not None and self._core.reason else ""
         # One call a severity: rclpy refuses two from the same place.
-        if word in (State.HOLDING, State.FAULTED):
+        asked_for = self._core is not None and self._core.reason == Cause.REQUEST
+        if word in (State.HOLDING, State.FAULTED) and not asked_for:
             self.get_logger().warning(f"State {word}{reason}")
         else:
             self.get_logger().info(f"State {word}{reason}")

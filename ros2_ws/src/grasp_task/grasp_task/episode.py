@@ -141,6 +141,8 @@ class State:
     progress: Progress = NO_PROGRESS
     acting_since_s: float | None = None
     """stamp of the first target accepted in the episode under way; None before it"""
+    accepted_s: float | None = None
+    """stamp of the latest one"""
     finished: int = 0
     """episodes over, faulted ones included"""
     faults_in_a_row: int = 0
@@ -216,7 +218,7 @@ def advance(state: State, event: Event, now: Instant, rules: Rules) -> Outcome:
 
 def _enter(state: State, step: Step, now: Instant, *effects: Effect) -> Outcome:
     state = replace(state, step=step, entered=now, moved=now, answered=False)
-    state = replace(state, progress=NO_PROGRESS, acting_since_s=None)
+    state = replace(state, progress=NO_PROGRESS, acting_since_s=None, accepted_s=None)
     request = state.request
     return state, effects if request is None else (*effects, Ask(request))
 
@@ -255,7 +257,7 @@ def _go_on(state: State, now: Instant, rules: Rules) -> Outcome:
     if state.step is Step.RELEASE_OPEN:
         if rules.episodes and state.finished >= rules.episodes:
             return _enter(replace(state, aim=Aim.NOTHING, rest=Rest.DONE), Step.STAND_DOWN, now)
-        return _enter(state, Step.AWAIT_ROBOT, now)
+        return _enter(state, Step.HOME_DISARM, now)
     return _enter(state, _NEXT[state.step], now)
 
 
@@ -287,9 +289,10 @@ def _control(state: State, said: ControlSaid, now: Instant, rules: Rules) -> Out
 
 
 def _accepted(state: State, target: TargetAccepted) -> State:
-    if state.step is not Step.RUN or state.acting_since_s is not None:
+    if state.step is not Step.RUN:
         return state
-    return replace(state, acting_since_s=target.stamp_s)
+    began = target.stamp_s if state.acting_since_s is None else state.acting_since_s
+    return replace(state, acting_since_s=began, accepted_s=target.stamp_s)
 
 
 def _progress(state: State, progress: Progress, now: Instant, rules: Rules) -> Outcome:
@@ -304,6 +307,11 @@ def _progress(state: State, progress: Progress, now: Instant, rules: Rules) -> O
 def _is_over(state: State, now: Instant, rules: Rules) -> bool:
     began = state.acting_since_s
     return began is not None and now.node_s - began >= rules.episode_length_s - 1e-6
+
+
+def _gap_s(state: State, now: Instant) -> float:
+    """Time of the node's clock since the latest accepted target, or since the policy was activated."""
+    return now.node_s - (state.entered.node_s if state.accepted_s is None else state.accepted_s)
 
 
 def _end_episode(state: State, now: Instant) -> Outcome:
@@ -334,9 +342,9 @@ def _tick(state: State, tick: Tick, now: Instant, rules: Rules) -> Outcome:
     if state.step is Step.RUN and wall_s > rules.episode_wall_limit_s:
         took = f"{node_s:.2f} s of the node's clock took {wall_s:.0f} s of wall time"
         return _fault(state, f"{took}; limit is {rules.episode_wall_limit_s:g} s{detail}", now)
-    if state.step is Step.RUN and state.acting_since_s is None and node_s > rules.first_target_limit_s:
-        within = f"{rules.first_target_limit_s:g} s of the node's clock"
-        return _fault(state, f"no target of the policy was accepted within {within}{detail}", now)
+    if state.step is Step.RUN and _gap_s(state, now) > rules.target_gap_limit_s:
+        during = f"{rules.target_gap_limit_s:g} s of the node's clock"
+        return _fault(state, f"no target of the policy was accepted for {during}{detail}", now)
     if state.request in MOTIONS and node_s > rules.motion_limit_s:
         text = f"{state.request.value} took longer than {rules.motion_limit_s:g} s of the node's clock"
         return _fault(state, f"{text}{detail}", now)

@@ -60,8 +60,9 @@ class Rules:
     """episodes to run; 0 is endless"""
     episode_length_s: float = 5.0
     """s of the node's clock that the policy acts in an episode, from its first accepted target's stamp on"""
-    first_target_limit_s: float = 2.0
-    """s of the node's clock in which the activated policy has to bring its first accepted target"""
+    target_gap_limit_s: float = 2.0
+    """s of the node's clock between two accepted targets of the policy, and before the first: the command
+    node's own watchdog is much faster, so after such a gap that node is dead too"""
     episode_wall_limit_s: float = 180.0
     """s of wall time that an episode may take at most"""
     motion_limit_s: float = 15.0

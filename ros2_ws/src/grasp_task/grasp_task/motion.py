@@ -82,15 +82,22 @@ class MotionFollower:
         self._motion: JointMotion | None = None
         self._position: np.ndarray | None = None
         self._last_index = -1
+        self._settle_s = float("inf")
 
     @property
     def active(self) -> bool:
         """Whether a motion is wanted or under way."""
         return self._goal is not None
 
-    def begin(self, goal: np.ndarray) -> None:
-        """Move to ``goal`` (rad; nan leaves a joint where it is) from where the next joint state shows."""
+    def begin(self, goal: np.ndarray, settle_s: float = float("inf")) -> None:
+        """Move to ``goal`` from where the next joint state shows.
+
+        Args:
+            goal: rad, one a joint; nan leaves a joint where it is
+            settle_s: s after the last target from which on the motion is over wherever the joints are
+        """
         self._goal, self._motion, self._last_index = goal, None, -1
+        self._settle_s = settle_s
 
     def cancel(self) -> None:
         """Forget the motion under way."""
@@ -112,7 +119,8 @@ class MotionFollower:
         index = int((now_s + 1e-6) * self._rate_hz)
         target = self._motion.target(now_s) if index != self._last_index else None
         self._last_index = index
-        arrived = self._motion.arrived(position, now_s)
+        settled = now_s >= self._motion.started_s + self._motion.duration_s + self._settle_s
+        arrived = settled or self._motion.arrived(position, now_s)
         if arrived:
             self.cancel()
         return target, arrived

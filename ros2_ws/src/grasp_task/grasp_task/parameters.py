@@ -35,7 +35,7 @@ DECLARATIONS: dict[str, tuple[bool | int | float | str | list[str], ParameterDes
     "control_node": ("/grasp_control", _plain("full name of the command node")),
     "policy_node": ("/grasp_policy", _plain("full name of the policy node")),
     "episode_length_s": (5.0, _number("s of the node's clock that the policy acts", 0.5, 120.0)),
-    "first_target_limit_s": (2.0, _number("s of the node's clock for the policy's first target", 0.1, 60.0)),
+    "target_gap_limit_s": (2.0, _number("s of the node's clock between accepted targets", 0.1, 60.0)),
     "episode_wall_limit_s": (180.0, _number("s of wall time an episode may take", 1.0, 3600.0)),
     "motion_limit_s": (15.0, _number("s of the node's clock for homing or opening the hand", 0.5, 300.0)),
     "motion_wall_limit_s": (60.0, _number("s of wall time for the same", 1.0, 3600.0)),

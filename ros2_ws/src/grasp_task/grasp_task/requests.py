@@ -26,6 +26,12 @@ _OPEN_HAND_GOAL = np.concatenate([np.full(len(ARM_JOINTS), np.nan), HAND_OPEN])
 
 _ARM_AGAIN_S = 0.2
 """s of wall time between a refused arming and the next"""
+_REST_S = 2.0
+"""s of wall time after which arming is asked for even if the arm was not seen at rest"""
+_REST_RAD_S = 0.1
+"""rad/s, the arm is at rest when no joint is faster: the command node refuses to arm a robot in motion"""
+_HAND_SETTLES_S = 1.0
+"""s of the node's clock that the fingers have to open after their last target"""
 
 
 def motion_limits(parameters: TaskParameters) -> MotionLimits:
@@ -77,7 +83,7 @@ class RequestDesk:
     @property
     def watching(self) -> bool:
         """Whether joint states are wanted now."""
-        return self._motion.active or self._request is Request.AWAIT_ROBOT
+        return self._motion.active or self._request in (Request.AWAIT_ROBOT, Request.ARM)
 
     def take(self, request: Request) -> None:
         """See to ``request``; it replaces whatever was under way."""
@@ -95,7 +101,7 @@ class RequestDesk:
             case Request.START_POLICY:
                 self._policy.drive("active", self._done)
             case Request.ARM:
-                self._arm.call(self._armed)
+                self._ask_again_s = time.monotonic() + _REST_S
             case Request.DISARM:
                 self._disarm.call(self._done)
             case Request.RESET_WORLD:
@@ -103,7 +109,8 @@ class RequestDesk:
             case Request.MOVE_HOME:
                 self._motion.begin(HOME_POSITION)
             case Request.OPEN_HAND:
-                self._motion.begin(_OPEN_HAND_GOAL)
+                # An object between the fingers may keep one from opening; lifting the hand frees it.
+                self._motion.begin(_OPEN_HAND_GOAL, _HAND_SETTLES_S)
             case Request.STAND_DOWN:
                 self._stand_down()
 
@@ -111,11 +118,20 @@ class RequestDesk:
         """To be called every few hundredths of a second: sends what waits, asks again what was refused."""
         for one in self._callers():
             one.poll()
-        if self._refusal and not self._arm.waiting_for and time.monotonic() >= self._ask_again_s:
-            self._arm.call(self._armed)
+        if self._request is Request.ARM and time.monotonic() >= self._ask_again_s:
+            self._call_arm()
 
-    def follow(self, position: np.ndarray, now_s: float) -> np.ndarray | None:
-        """Take a measured position (23,), rad, at ``now_s``; gives the target to publish, if one is due."""
+    def follow(self, position: np.ndarray, velocity: np.ndarray, now_s: float) -> np.ndarray | None:
+        """Take where the robot is; gives the target (23,) in rad to publish, if one is due.
+
+        Args:
+            position: (23,) rad, measured
+            velocity: (23,) rad/s, measured; empty if the robot does not say
+            now_s: s, their stamp
+        """
+        arm_speed = np.abs(velocity[: len(ARM_JOINTS)]).max(initial=0.0)
+        if self._request is Request.ARM and not self._refusal and arm_speed <= _REST_RAD_S:
+            self._call_arm()
         target, arrived = self._motion.update(position, now_s)
         if arrived or self._request is Request.AWAIT_ROBOT:
             self._done(True, "")
@@ -138,6 +154,10 @@ class RequestDesk:
         if self._request is not None:
             request, self._request = self._request, None
             self._answer(Answered(request, ok, message))
+
+    def _call_arm(self) -> None:
+        if not self._arm.waiting_for:
+            self._arm.call(self._armed)
 
     def _armed(self, ok: bool, message: str) -> None:
         # A refusal is asked again until the machine's limit: the robot may still be coming to rest.

@@ -223,11 +223,15 @@ class TaskNode(Node):
     def _on_joint_states(self, message: JointState) -> None:
         if not self._desk.watching:
             return
-        places = dict(zip(message.name, message.position, strict=False))
-        if any(name not in places for name in JOINT_NAMES):
+        columns = {name: column for column, name in enumerate(message.name)}
+        if len(message.position) < len(columns) or any(name not in columns for name in JOINT_NAMES):
             return  # a partial message, as some drivers send: the command node judges staleness
-        position = np.array([places[name] for name in JOINT_NAMES])
-        target = self._desk.follow(position, _seconds(message.header.stamp))
+        order = [columns[name] for name in JOINT_NAMES]
+        velocity = np.array(message.velocity)
+        velocity = velocity[order] if len(velocity) == len(columns) else np.zeros(0)
+        target = self._desk.follow(
+            np.array(message.position)[order], velocity, _seconds(message.header.stamp)
+        )
         if target is not None:
             self._publish_target(target, message.header.stamp)
 

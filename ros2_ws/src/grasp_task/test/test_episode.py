@@ -97,7 +97,7 @@ def test_nothing_is_asked_before_start():
 def test_an_episode_walks_through_its_phases_in_order_and_the_next_follows():
     driver = running()
     driver.send(Progress(lifted=True)).send(Progress(lifted=True, at_goal=True))
-    driver.pass_time(ATTENDED.episode_length_s).go_to(Step.AWAIT_ROBOT)
+    driver.pass_time(ATTENDED.episode_length_s).go_to(Step.HOME_DISARM)
     walked = [Phase.IDLE, Phase.HOMING, Phase.RESETTING, Phase.GRASP, Phase.LIFT, Phase.HOLD, Phase.RELEASE]
     assert driver.phases == [*walked, Phase.HOMING]
     assert driver.closed() == [CloseEpisode()]
@@ -114,7 +114,7 @@ def test_the_run_ends_after_the_episodes_asked_for_with_everything_stood_down():
 def test_zero_episodes_is_endless():
     driver = Driver(Rules(episodes=0)).send(Start())
     for count in range(1, 51):
-        driver.go_to(Step.RUN).go_to(Step.AWAIT_ROBOT)
+        driver.go_to(Step.RUN).go_to(Step.HOME_DISARM)
         assert len(driver.closed()) == count
 
 
@@ -168,16 +168,27 @@ def test_scoring_opens_when_the_policy_is_active_and_its_time_counts_from_the_fi
     assert driver.effects[-1] == OpenEpisode()
     driver.pass_time(1.5)
     driver.send(TargetAccepted(driver.now.node_s - 0.01))
-    driver.pass_time(ATTENDED.episode_length_s - 0.02)
+    for _ in range(4):
+        driver.pass_time((ATTENDED.episode_length_s - 0.02) / 4).send(TargetAccepted(driver.now.node_s))
     assert driver.state.step is Step.RUN
     driver.pass_time(0.01)
     assert driver.state.step is Step.PAUSE_POLICY
 
 
 def test_a_policy_that_brings_no_target_is_a_fault():
-    driver = started().go_to(Step.RUN).pass_time(ATTENDED.first_target_limit_s + 0.01)
+    driver = started().go_to(Step.RUN).pass_time(ATTENDED.target_gap_limit_s + 0.01)
     assert driver.state.phase is Phase.FAULT
-    assert "no target of the policy was accepted within 2 s" in driver.closed()[0].cause
+    assert "no target of the policy was accepted for 2 s" in driver.closed()[0].cause
+
+
+def test_targets_that_cease_without_a_word_of_the_command_node_are_a_fault():
+    driver = running()
+    for _ in range(10):
+        driver.pass_time(0.2).send(TargetAccepted(driver.now.node_s))
+    driver.pass_time(ATTENDED.target_gap_limit_s - 0.01)
+    assert driver.state.step is Step.RUN
+    driver.pass_time(0.02)
+    assert "no target of the policy was accepted for 2 s" in driver.closed()[0].cause
 
 
 def test_a_lost_object_ends_the_episode_at_once():
@@ -307,7 +318,7 @@ def test_after_a_fault_an_unattended_run_goes_on_and_counts_the_episode():
 
 
 def test_a_fault_in_the_last_episode_ends_an_unattended_run_in_order():
-    driver = started(UNATTENDED).go_to(Step.RUN).go_to(Step.AWAIT_ROBOT).go_to(Step.RUN)
+    driver = started(UNATTENDED).go_to(Step.RUN).go_to(Step.HOME_DISARM).go_to(Step.RUN)
     driver.send(ControlSaid("holding")).answer()
     assert driver.state.step is Step.DONE
     assert not driver.state.failed
@@ -326,8 +337,8 @@ def test_a_whole_episode_forgives_the_faults_before_it():
     driver = started(Rules(episodes=0, resume_after_fault=True, max_consecutive_faults=2))
     for _ in range(5):
         driver.go_to(Step.HOME_MOVE).answer(ok=False, message="stuck").answer()
-        driver.go_to(Step.RUN).go_to(Step.AWAIT_ROBOT)
-    assert driver.state.step is Step.AWAIT_ROBOT
+        driver.go_to(Step.RUN).go_to(Step.HOME_DISARM)
+    assert driver.state.step is Step.HOME_DISARM
 
 
 def test_a_dead_node_ends_an_unattended_run_with_the_cause_and_the_silence():

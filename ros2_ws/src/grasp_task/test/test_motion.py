@@ -81,6 +81,18 @@ def test_a_joint_without_a_goal_stays_where_it_is_measured():
     assert target == pytest.approx(np.concatenate([start[:7], HOME_POSITION[7:]]))
 
 
+def test_a_motion_that_may_settle_is_over_a_while_after_its_end_wherever_the_joints_are():
+    follower = MotionFollower(limits(), rate_hz=30.0)
+    blocked = HOME_POSITION + 0.5
+    follower.begin(HOME_POSITION, settle_s=0.5)
+    over = next(tick / 100 for tick in range(1000) if follower.update(blocked, tick / 100)[1])
+    assert over == pytest.approx(
+        JointMotion(blocked, HOME_POSITION, limits(), 0.0).duration_s + 0.5, abs=0.011
+    )
+    follower.begin(HOME_POSITION)
+    assert not any(follower.update(blocked, 10.0 + tick / 100)[1] for tick in range(1000))
+
+
 def test_a_motion_ends_once_and_can_be_forgotten():
     follower = MotionFollower(limits(), rate_hz=30.0)
     assert follower.update(HOME_POSITION, 0.0) == (None, False)

@@ -152,11 +152,11 @@ def test_a_policy_that_refuses_its_file_is_a_fault(graph):
     assert graph.task.conclude(interrupted=True) == EXIT_ENDED_EARLY
 
 
-@with_parameters(autostart=True, first_target_limit_s=0.5)
+@with_parameters(autostart=True, target_gap_limit_s=0.5)
 def test_a_policy_that_stays_silent_is_a_fault_and_no_inference(graph):
     graph.policy.mute = True
     graph.word("fault")
-    assert "no target of the policy was accepted within 0.5 s" in graph.task.state.reason
+    assert "no target of the policy was accepted for 0.5 s" in graph.task.state.reason
     assert graph.task.scoreboard.counters.inferences == 0
 
 
