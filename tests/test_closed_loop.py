@@ -82,13 +82,16 @@ def test_a_policy_that_is_refused_ends_the_run_and_the_report_quotes_why(tmp_pat
 
 def check_limits(heard: Listener) -> None:
     """All commands of the run, each sequence from an arming on by itself, lie within the joints' limits."""
-    assert len(heard.commands) > 100
+    # The listener may be discovered while the robot moves already: what came before is not known, so start at rest.
+    first = next(index for index, command in enumerate(heard.commands) if not np.any(command.velocity))
+    commands = heard.commands[first:]
+    assert len(commands) > 100
     limits = joint_limits()
     rates = (limits.velocity, limits.acceleration, limits.jerk)
     checker = SequenceChecker(limits.lower, limits.upper, *rates, COMMAND_PERIOD_S)
-    for sequence in sequences(heard.commands):
+    for sequence in sequences(commands):
         assert checker.check(sequence) == []
-    assert checker.checked == len(heard.commands)
+    assert checker.checked == len(commands)
 
 
 def sequences(commands: list[JointState]) -> list[np.ndarray]:
