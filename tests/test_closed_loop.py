@@ -82,7 +82,7 @@ def test_a_policy_that_is_refused_ends_the_run_and_the_report_quotes_why(tmp_pat
 
 def check_limits(heard: Listener) -> None:
     """All commands of the run, each sequence from an arming on by itself, lie within the joints' limits."""
-    # The listener may be discovered while the robot moves already; what came before is unknown: start at rest.
+    # The listener may join while the robot moves already; what came before is unknown: start at rest.
     first = next(index for index, command in enumerate(heard.commands) if not np.any(command.velocity))
     commands = heard.commands[first:]
     assert len(commands) > 100
