@@ -56,7 +56,7 @@ class PpoConfig:
     critic then lags behind."""
     value_loss_weight: float = 1.0
     """Weight of the critic's loss."""
-    entropy_weight: float = 0.002
+    entropy_weight: float = 0.0005
     """Weight of the entropy bonus."""
     initial_learning_rate: float = 1e-3
     """Learning rate of the first update; rsl_rl then adapts it between 1e-5 and 1e-2."""

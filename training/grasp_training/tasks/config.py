@@ -20,12 +20,13 @@ class RewardConfig:
     """weight of the object being near the goal, once lifted"""
     success: float = 12.0
     """weight of the object being within the goal's tolerance"""
-    action: float = 0.002
+    action: float = 0.0001
     """cost of the squared actions"""
-    saturation: float = 0.02
+    saturation: float = 0.001
     """cost of the squared excess of actions over 1"""
-    scale: float = 0.2
-    """factor on the sum of all terms but the two costs"""
+    scale: float = 0.01
+    """factor on the sum of all terms but the two costs: returns of some tens, which the critic learns sooner
+    than hundreds"""
     lift_height_m: float = 0.2
     """m, height above rest at which the lift term is full"""
     near_m: float = 0.12
