@@ -1,0 +1,172 @@
+"""One rank's membership in a run: the store, the process groups, signs of life, and how failures are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from types import TracebackType
+from typing import NoReturn
+
+import torch
+from torch import distributed
+from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+from grasp_training.disaggregation.liveness import Limits, Pulse
+from grasp_training.disaggregation.placement import Placement, Role
+from grasp_training.errors import GraspError
+
+_FAILURE = "failure"
+_EXIT_STATUS = 75
+
+
+class RankError(GraspError, RuntimeError):
+    """A rank is dead, stopped or too slow: the message names it and its last message."""
+
+
+class Cluster:
+    """What a rank knows of the others; a context manager.
+
+    The transport between simulators and learners is a process group of its own, over all ranks. The default
+    group of `torch.distributed` holds the learners alone, and is there only if there are several: rsl_rl
+    averages gradients and observation statistics over the default group.
+    """
+
+    def __init__(
+        self, placement: Placement, rank: int, store: Store, limits: Limits, device: str = "cpu"
+    ) -> None:
+        """Join; returns when all ranks have.
+
+        Args:
+            placement: roles of the ranks.
+            rank: of this process.
+            store: shared by all ranks.
+            limits: on waits.
+            device: where records are sent from and arrive; CUDA devices use NCCL, others Gloo.
+
+        Raises:
+            RankError: a rank did not come up within the limit.
+        """
+        self.placement, self.limits, self.device = placement, limits, device
+        self.roles = placement.roles()
+        self.role: Role = self.roles[rank]
+        self.store = store
+        store.set_timeout(timedelta(seconds=limits.start_s))
+        others = [role for role in self.roles if role.rank != rank]
+        self.pulse = Pulse(
+            PrefixStore("life", _own_client(store)), self.role, others, limits, self._end_process
+        )
+        self.pulse.start()
+        try:
+            self.transport = _make_group(
+                PrefixStore("transport", store), rank, len(self.roles), limits, device
+            )
+            if self.role.learner is not None and placement.learners > 1:
+                self._join_learners(self.role.learner)
+        except (RuntimeError, distributed.DistError) as error:
+            self.fail(f"{self.role} could not join the other ranks: {error}")
+
+    @staticmethod
+    def from_environment(placement: Placement, limits: Limits, device: str = "cpu") -> Cluster:
+        """Join with the rank and the store that torchrun gives.
+
+        Raises:
+            RankError: torchrun started another number of ranks than the placement has.
+        """
+        world = int(os.environ["WORLD_SIZE"])
+        if world != placement.world_size:
+            raise RankError(
+                f"torchrun started {world} ranks (WORLD_SIZE); placement {placement} has "
+                f"{placement.world_size}"
+            )
+        timeout = timedelta(seconds=limits.start_s)
+        store, rank, _ = next(iter(distributed.rendezvous("env://", timeout=timeout)))
+        return Cluster(placement, rank, store, limits, device)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.pulse.stop()
+            return
+        if not isinstance(error, RankError):
+            self._publish(f"{self.role} failed: {error or type(error).__name__}")
+
+    def publish(self, key: str, value: str) -> None:
+        """Tell all ranks a value."""
+        self.store.set(key, value)
+
+    def await_value(self, key: str, source: Role) -> str:
+        """Return a value that a rank tells, waiting for it.
+
+        Raises:
+            RankError: it did not within the limit.
+        """
+        self.pulse.doing(f"waiting for '{key}' of {source}")
+        try:
+            return self.store.get(key).decode()
+        except distributed.DistError as error:
+            self.fail(f"{source} did not tell '{key}' within {self.limits.start_s:.0f} s: {error}")
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise the failure that came first, of whichever rank told it.
+
+        Raises:
+            RankError: always.
+        """
+        raise RankError(self._publish(message))
+
+    def _publish(self, message: str) -> str:
+        try:
+            return self.store.compare_set(_FAILURE, "", message).decode()
+        except RuntimeError:  # the store is gone with the process that held it
+            return message
+
+    def _end_process(self, message: str) -> None:
+        """End this process from the thread that watches: the main thread may wait in a system call."""
+        message = self._publish(message)
+        handler = get_error_handler()
+        handler.initialize()
+        handler.record_exception(RankError(message))
+        print(f"{self.role}: {message}", file=sys.stderr, flush=True)
+        os._exit(_EXIT_STATUS)
+
+    def _join_learners(self, learner: int) -> None:
+        distributed.init_process_group(
+            "nccl" if self.device.startswith("cuda") else "gloo",
+            store=PrefixStore("learners", self.store),
+            rank=learner,
+            world_size=self.placement.learners,
+            timeout=timedelta(seconds=self.limits.update_s),
+        )
+        # Outcomes of episodes are added up on the CPU, every step: a group that needs no device.
+        self._outcomes = distributed.new_group(backend="gloo")
+
+    def sum_outcomes(self, episodes: int, successes: int) -> tuple[int, int]:
+        """Add episodes and successes over all learners."""
+        if self.placement.learners == 1:
+            return episodes, successes
+        both = torch.tensor([episodes, successes])
+        distributed.all_reduce(both, group=self._outcomes)
+        return int(both[0]), int(both[1])
+
+
+def _own_client(store: Store) -> Store:
+    """Return another connection to a store: one that waits for a key holds up all calls on it."""
+    return store.clone()  # type: ignore[attr-defined]
+
+
+def _make_group(store: Store, rank: int, size: int, limits: Limits, device: str) -> ProcessGroup:
+    """Return a process group beside the default one.
+
+    The classes are made directly: `torch.distributed.new_group` only divides the default group, and that one
+    must not hold the simulators.
+    """
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+        return distributed.ProcessGroupNCCL(store, rank, size)  # type: ignore[attr-defined]
+    return ProcessGroupGloo(store, rank, size, timedelta(seconds=limits.start_s))  # type: ignore[return-value]
