@@ -164,7 +164,8 @@ def test_a_run_of_distillation_is_made_and_resumed_without_the_teachers_folder(t
     before = folder.checkpoints().load_latest().content
     assert before["num_updates"] == 3
     assert before["observations"]["stereo"] == [2, 16, 24, 3]
-    assert before["environment"]["difficulty"] > 0.0, "the curriculum goes on where the teacher's ended"
+    level = before["environment"]["curriculum"]["level"]
+    assert level > 0.0, "the curriculum goes on where the teacher's ended"
     (tmp_path / "teacher").rename(tmp_path / "elsewhere")
     config = small_student("student", "teacher", iterations=4)
     train_student(config, ToyTask(), make_toy_env, tmp_path, resume=True)

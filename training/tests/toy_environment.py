@@ -12,6 +12,9 @@ import torch
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
+from grasp_training.tasks.config import CurriculumConfig
+from grasp_training.tasks.curriculum import Curriculum
+
 NUM_ACTIONS = 11
 
 
@@ -37,7 +40,8 @@ class ToyEnv(VecEnv):
         self.groups, self.objects, self.seed = groups, objects, seed
         self.max_episode_length = config.episode_steps
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
-        self.difficulty = 0.0
+        # It rises whenever episodes end, and places are the farther away the higher it is.
+        self.curriculum = Curriculum(CurriculumConfig(step=0.01, threshold=0.0, min_episodes=1))
         self._generator = torch.Generator().manual_seed(seed)
         self._position = torch.zeros(num_envs, 2)
         self._place = torch.zeros(num_envs, 2)
@@ -45,7 +49,8 @@ class ToyEnv(VecEnv):
 
     def _reset(self, ids: torch.Tensor) -> None:
         self._position[ids] = 0.0
-        self._place[ids] = torch.rand(len(ids), 2, generator=self._generator) * 1.6 - 0.8
+        places = torch.rand(len(ids), 2, generator=self._generator) * 1.6 - 0.8
+        self._place[ids] = places * (1.0 + 0.1 * self.curriculum.level)
         self.episode_length_buf[ids] = 0
 
     def get_observations(self) -> TensorDict:
@@ -79,17 +84,13 @@ class ToyEnv(VecEnv):
         self.episode_length_buf += 1
         dones = self.episode_length_buf >= self.max_episode_length
         log = {"reward/reach": rewards.mean()}
+        success = distance < 0.2
         if dones.any():
-            log["episode/success_rate"] = (distance[dones] < 0.2).float().mean()
-            self.difficulty = min(1.0, self.difficulty + 0.01)
+            log["episode/success_rate"] = success[dones].float().mean()
+        self.curriculum.update(int(dones.sum()), float(success[dones].sum()))
         self._reset(dones.nonzero().flatten())
-        return self.get_observations(), rewards, dones.long(), {"time_outs": dones.float(), "log": log}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"difficulty": self.difficulty}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.difficulty = float(state["difficulty"])
+        extras = {"time_outs": dones.float(), "success": success, "log": log}
+        return self.get_observations(), rewards, dones.long(), extras
 
 
 def make_toy_env(config: ToyTask, num_envs: int, groups: tuple[str, ...], objects: str, seed: int) -> ToyEnv:

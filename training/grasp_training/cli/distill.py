@@ -11,6 +11,7 @@ import tyro
 
 from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults, report_changes, saved_task
 from grasp_training.learning import StudentConfig, student_preset, train_student
+from grasp_training.learning.placed import train_placed
 from grasp_training.tasks import TaskConfig, make_env
 
 
@@ -45,5 +46,5 @@ def run(arguments: Sequence[str]) -> int:
         config=PARSER_SETTINGS,
     )
     report_changes(early, "student", command.training, command.task)
-    train_student(command.training, command.task, make_env, command.runs_folder, command.resume)
+    train_placed(train_student, command.training, command.task, make_env, command.runs_folder, command.resume)
     return 0

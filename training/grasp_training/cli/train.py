@@ -12,6 +12,7 @@ import tyro
 
 from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults, report_changes
 from grasp_training.learning import TeacherConfig, teacher_preset, train_teacher
+from grasp_training.learning.placed import train_placed
 from grasp_training.tasks import TaskConfig, make_env
 
 
@@ -50,5 +51,5 @@ def run(arguments: Sequence[str]) -> int:
         config=PARSER_SETTINGS,
     )
     report_changes(early, "teacher", command.training, command.task)
-    train_teacher(command.training, command.task, make_env, command.runs_folder, command.resume)
+    train_placed(train_teacher, command.training, command.task, make_env, command.runs_folder, command.resume)
     return 0

@@ -8,10 +8,12 @@ from typing import Any
 from grasp_training.learning.config import (
     CRITIC_GROUPS,
     OBJECT_POSITION,
+    DepthNetworkConfig,
     NetworkConfig,
     PpoConfig,
     TeacherConfig,
 )
+from grasp_training.learning.depth_network import DepthModel
 from grasp_training.learning.distillation import StereoDistillation
 from grasp_training.learning.student import StereoStudent
 from grasp_training.learning.student_config import STUDENT_GROUPS, StudentConfig
@@ -59,6 +61,7 @@ def actor_settings(config: TeacherConfig) -> dict[str, Any]:
     """Return the settings of a teacher's actor, which the student's run needs again to rebuild it."""
     return {
         **_mlp_settings(config.actor),
+        **(_depth_settings(config.depth) if config.observe == "depth" else {}),
         "distribution_cfg": {
             "class_name": "rsl_rl.modules.distribution:GaussianDistribution",
             "init_std": config.ppo.initial_std,
@@ -74,6 +77,14 @@ def _mlp_settings(config: NetworkConfig) -> dict[str, Any]:
         "hidden_dims": list(config.hidden_sizes),
         "activation": config.activation,
         "obs_normalization": config.normalize_observations,
+    }
+
+
+def _depth_settings(config: DepthNetworkConfig) -> dict[str, Any]:
+    return {
+        "class_name": DepthModel,
+        "range_m": config.range_m,
+        "cnn_cfg": {"output_channels": list(config.channels), "kernel_size": 3, "stride": 2},
     }
 
 

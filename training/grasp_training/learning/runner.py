@@ -10,9 +10,10 @@ from typing import Any, Protocol, runtime_checkable
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import DistillationRunner, OnPolicyRunner
 
+from grasp_training.disaggregation import Wiring
 from grasp_training.learning.config import CheckpointConfig
 from grasp_training.learning.random_state import random_state, restore_random_state
-from grasp_training.learning.run_logger import RunLogger
+from grasp_training.learning.run_logger import RunLogger, SilentLogger
 from grasp_training.runs import Checkpoint, CheckpointStore
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class CheckpointedRunner(OnPolicyRunner):
         store: CheckpointStore,
         interval: CheckpointConfig,
         device: str,
+        wiring: Wiring,
     ) -> None:
         """Build the networks and the algorithm.
 
@@ -61,7 +63,9 @@ class CheckpointedRunner(OnPolicyRunner):
             store: where checkpoints go.
             interval: how often they are written.
             device: torch device that learns.
+            wiring: this learner's place among others.
         """
+        self._wiring = wiring
         described = io.StringIO()
         with contextlib.redirect_stdout(described):  # rsl_rl prints networks and groups
             super().__init__(env, settings, log_dir=None, device=device)
@@ -71,7 +75,23 @@ class CheckpointedRunner(OnPolicyRunner):
         shown = env.get_observations()
         self._observation_shapes = {name: list(value.shape[1:]) for name, value in shown.items()}
 
-    def use_logger(self, logger: RunLogger) -> None:
+    def _configure_multi_gpu(self) -> None:
+        """Tell rsl_rl's algorithms of other learners.
+
+        rsl_rl would read torchrun's variables, take every rank for a learner on a GPU, and start NCCL.
+        """
+        learner, learners = self._wiring.learner, self._wiring.placement.learners
+        self.gpu_local_rank = self.gpu_global_rank = learner
+        self.gpu_world_size, self.is_distributed = learners, False
+        several = {"global_rank": learner, "local_rank": learner, "world_size": learners}
+        self.cfg["multi_gpu"] = several if learners > 1 else None
+
+    def synchronize(self) -> None:
+        """Give every learner the parameters of learner 0."""
+        if self._wiring.placement.learners > 1:
+            self.alg.broadcast_parameters()
+
+    def use_logger(self, logger: RunLogger | SilentLogger) -> None:
         """Log to `logger` instead of rsl_rl's own."""
         self.logger = logger  # type: ignore[assignment]
 

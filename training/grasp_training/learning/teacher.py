@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from grasp_training.disaggregation import SingleWiring, Wiring
 from grasp_training.learning.config import TeacherConfig
 from grasp_training.learning.rsl_rl_settings import teacher_settings
 from grasp_training.learning.runner import CheckpointedRunner
@@ -13,7 +14,12 @@ from grasp_training.runs import RunFolder
 
 
 def train_teacher(
-    config: TeacherConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool = False
+    config: TeacherConfig,
+    task: Any,
+    make_env: MakeEnv,
+    runs_folder: Path,
+    resume: bool = False,
+    wiring: Wiring | None = None,
 ) -> RunFolder:
     """Train a teacher, or continue one, and return its run's folder.
 
@@ -23,16 +29,20 @@ def train_teacher(
         make_env: makes the environments.
         runs_folder: folder that holds the runs' folders.
         resume: continue the run of this name from its last whole checkpoint.
+        wiring: where the environments are; in this process by default.
 
     Raises:
         RunError: the run exists already, or does not exist, or is finished.
         CheckpointError: no checkpoint of the run is whole.
     """
-    session = TrainingSession(runs_folder, "teacher", config, task, config.ppo.steps_per_rollout, resume)
+    wiring = wiring or SingleWiring()
+    session = TrainingSession(
+        runs_folder, "teacher", config, task, config.ppo.steps_per_rollout, resume, wiring=wiring
+    )
     env = session.make_env(make_env, config.observation_groups())
     session.run(
         lambda store: CheckpointedRunner(
-            env, teacher_settings(config), store, config.checkpoint, config.device
+            env, teacher_settings(config), store, config.checkpoint, config.device, wiring
         ),
         config.stagger_episodes,
     )

@@ -1,0 +1,63 @@
+"""Trainings under a placement: the same training, with its environments in this process or in other ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from grasp_training.disaggregation.cluster import Cluster
+from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far
+from grasp_training.disaggregation.liveness import Limits
+from grasp_training.disaggregation.placement import Placement
+from grasp_training.disaggregation.wiring import ClusterWiring, simulate
+from grasp_training.learning.config import RunConfig
+from grasp_training.learning.session import MakeEnv, use_threads
+from grasp_training.runs import run_folder
+
+Train = Callable[..., Any]
+"""`train_teacher` or `train_student`."""
+
+
+def train_placed(
+    train: Train, config: RunConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool = False
+) -> None:
+    """Train as `config.placement` says: here, in ranks started here, or as the rank that this process is.
+
+    Args:
+        train: `train_teacher` or `train_student`.
+        config: the resolved configuration.
+        task: the task's configuration.
+        make_env: makes environments; a function of a module, which ranks can import.
+        runs_folder: folder that holds the runs' folders; every rank that learns reads it.
+        resume: continue the run from its last whole checkpoint.
+
+    Raises:
+        RankError: a rank died, stopped or was too slow.
+        GraspError: as `train` raises.
+    """
+    placement = Placement.parse(config.placement)
+    config.blocks()
+    arguments = (train, config, task, make_env, runs_folder, resume)
+    if is_rank():
+        _train_in_rank(*arguments)
+    elif placement.world_size == 1:
+        train(config, task, make_env, runs_folder, resume)
+    else:
+        launch(placement, config.max_restarts, _train_in_rank, *arguments)
+
+
+@record
+def _train_in_rank(
+    train: Train, config: RunConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool
+) -> None:
+    use_threads(config.threads)
+    # A restart goes on from what the ranks before it have saved, whatever was asked for at first.
+    resume = resume or (restarts_so_far() > 0 and run_folder(runs_folder, config.run).exists())
+    with Cluster.from_environment(Placement.parse(config.placement), Limits()) as cluster:
+        if cluster.role.learner is None:
+            simulate(cluster, make_env, task)
+        else:
+            train(config, task, make_env, runs_folder, resume, ClusterWiring(cluster))
