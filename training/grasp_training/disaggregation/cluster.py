@@ -93,6 +93,10 @@ class Cluster:
         if error is None:
             self.pulse.stop()
             return
+        if isinstance(error, RuntimeError) and not isinstance(error, GraspError) and _is_transport(error):
+            # rsl_rl's own exchange between learners: it does not say who is missing, the silence does.
+            if silent := self.pulse.find_silent():
+                self.fail(f"{silent} is gone: {self.pulse.describe(silent.rank)}")
         if not isinstance(error, RankError):
             self._publish(f"{self.role} failed: {error or type(error).__name__}")
 
@@ -153,6 +157,13 @@ class Cluster:
         both = torch.tensor([episodes, successes])
         distributed.all_reduce(both, group=self._outcomes)
         return int(both[0]), int(both[1])
+
+
+def _is_transport(error: RuntimeError) -> bool:
+    """Say whether an exchange between ranks failed, rather than this rank."""
+    return isinstance(error, distributed.DistError) or any(
+        word in str(error) for word in ("gloo", "Connection", "NCCL")
+    )
 
 
 def _own_client(store: Store) -> Store:

@@ -101,6 +101,16 @@ class Pulse:
         heard = self._heard[rank]
         return _FINISHED not in heard.beat and time.monotonic() - heard.at_s > self._limits.silence_s
 
+    def find_silent(self) -> Role | None:
+        """Return the rank that is silent, waiting until one would be found to be so."""
+        deadline = time.monotonic() + self._limits.silence_s + 2 * BEAT_S
+        while time.monotonic() < deadline:
+            for other in self._others:
+                if self.is_silent(other.rank):
+                    return other
+            time.sleep(BEAT_S / 4)
+        return None
+
     def _run(self) -> None:
         while not self._end.wait(BEAT_S):
             before = time.monotonic()

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
+from grasp_training.disaggregation.liveness import Limits
 from grasp_training.disaggregation.messages import DEPTH, DepthType
 from grasp_training.disaggregation.placement import Placement, block_sizes
 from grasp_training.runs import ConfigurationError
@@ -126,6 +127,8 @@ class RunConfig:
     env_blocks: int = 0
     """Blocks of environments, each with a random stream of its own: runs of different placements are equal
     where this is. 0 takes as few as the placement allows."""
+    limits: Limits = field(default_factory=Limits)
+    """Time limits on waits between ranks."""
     max_restarts: int = 0
     """How often all ranks are started anew, from the last checkpoint, after one has failed."""
     depth_type: DepthType = "float16"

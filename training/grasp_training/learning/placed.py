@@ -10,7 +10,6 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from grasp_training.disaggregation.cluster import Cluster
 from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far
-from grasp_training.disaggregation.liveness import Limits
 from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import RunConfig
@@ -56,7 +55,7 @@ def _train_in_rank(
     use_threads(config.threads)
     # A restart goes on from what the ranks before it have saved, whatever was asked for at first.
     resume = resume or (restarts_so_far() > 0 and run_folder(runs_folder, config.run).exists())
-    with Cluster.from_environment(Placement.parse(config.placement), Limits()) as cluster:
+    with Cluster.from_environment(Placement.parse(config.placement), config.limits) as cluster:
         if cluster.role.learner is None:
             simulate(cluster, make_env, task)
         else:

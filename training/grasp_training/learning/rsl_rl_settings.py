@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from grasp_training.disaggregation import Placement
 from grasp_training.learning.config import (
     CRITIC_GROUPS,
     OBJECT_POSITION,
@@ -15,6 +16,7 @@ from grasp_training.learning.config import (
 )
 from grasp_training.learning.depth_network import DepthModel
 from grasp_training.learning.distillation import StereoDistillation
+from grasp_training.learning.several_learners import JointGaussian, JointPPO
 from grasp_training.learning.student import StereoStudent
 from grasp_training.learning.student_config import STUDENT_GROUPS, StudentConfig
 
@@ -22,10 +24,10 @@ from grasp_training.learning.student_config import STUDENT_GROUPS, StudentConfig
 _NEVER = sys.maxsize
 
 
-def teacher_settings(config: TeacherConfig) -> dict[str, Any]:
-    """Return what `rsl_rl.runners.OnPolicyRunner` needs to train a teacher."""
-    ppo = config.ppo
-    return {
+def teacher_settings(config: TeacherConfig, learner: int = 0) -> dict[str, Any]:
+    """Return what `rsl_rl.runners.OnPolicyRunner` needs to train a teacher, as one of its learners."""
+    ppo, learners = config.ppo, Placement.parse(config.placement).learners
+    settings = {
         "num_steps_per_env": ppo.steps_per_rollout,
         "save_interval": _NEVER,
         "seed": config.seed,
@@ -34,6 +36,11 @@ def teacher_settings(config: TeacherConfig) -> dict[str, Any]:
         "critic": _mlp_settings(config.critic),
         "algorithm": _ppo_settings(ppo),
     }
+    if learners > 1:
+        settings["algorithm"]["class_name"] = JointPPO
+        joint = {"class_name": JointGaussian, "learner": learner, "learners": learners}
+        settings["actor"]["distribution_cfg"] |= joint
+    return settings
 
 
 def student_settings(config: StudentConfig, teacher: TeacherConfig) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def train_teacher(
     env = session.make_env(make_env, config.observation_groups())
     session.run(
         lambda store: CheckpointedRunner(
-            env, teacher_settings(config), store, config.checkpoint, config.device, wiring
+            env, teacher_settings(config, wiring.learner), store, config.checkpoint, config.device, wiring
         ),
         config.stagger_episodes,
     )

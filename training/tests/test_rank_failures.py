@@ -1,0 +1,136 @@
+"""A rank that dies, stops or is slow ends the run with its name; restarts go on from the last checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from learning_samples import small_teacher
+from ranks_in_processes import await_checkpoint, pid_of, start
+from ranks_in_threads import LIMITS, join, train_in_threads
+from toy_environment import ToyEnv, ToyTask, make_toy_env
+
+from grasp_training.disaggregation.cluster import RankError
+from grasp_training.disaggregation.liveness import Limits
+from grasp_training.disaggregation.placement import Placement
+from grasp_training.disaggregation.wiring import ClusterWiring, simulate
+from grasp_training.learning import train_teacher
+from grasp_training.runs import run_folder
+
+END_S = 60.0
+"""Time that a run has to end in: generous, as this machine may be busy; the limits in these tests are 5 s."""
+
+
+def ended(process: subprocess.Popen[str], folder: Path) -> str:
+    """Wait for the end of a run that has to fail and return what it said."""
+    try:
+        status = process.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"the run went on; it said: {(folder / 'output').read_text()}") from None
+    said = (folder / "output").read_text()
+    assert status == 1, said
+    return said
+
+
+def test_a_killed_simulator_is_named_and_every_checkpoint_is_whole(tmp_path: Path) -> None:
+    process = start("2:1", tmp_path)
+    await_checkpoint(tmp_path, 3, process)
+    others = [pid_of(tmp_path, rank) for rank in (0, 1)]
+    os.kill(pid_of(tmp_path, 2), signal.SIGKILL)
+    said = ended(process, tmp_path)
+    assert "rank 2 (simulator 1) was killed by SIGKILL" in said
+    store = run_folder(tmp_path, "run").checkpoints()
+    assert all(store.load(iteration).iteration == iteration for iteration in store.iterations())
+    assert not any(Path(f"/proc/{pid}").exists() for pid in others), "no rank outlives the run"
+
+
+def test_a_stopped_simulator_is_told_from_a_slow_one_and_named(tmp_path: Path) -> None:
+    process = start("1:1", tmp_path)
+    await_checkpoint(tmp_path, 2, process)
+    os.kill(pid_of(tmp_path, 1), signal.SIGSTOP)
+    said = ended(process, tmp_path)
+    assert "rank 1 (simulator 0) has stopped" in said
+    assert re.search(
+        r"last sign of life, \d+ s ago, said: (waiting for the actions of|simulating) step", said
+    )
+
+
+def test_a_killed_learner_is_started_anew_and_the_run_completes(tmp_path: Path) -> None:
+    process = start("1:1", tmp_path, restarts=1, iterations=400)
+    await_checkpoint(tmp_path, 3, process)
+    os.kill(pid_of(tmp_path, 0), signal.SIGKILL)
+    assert process.wait(timeout=240.0) == 0, (tmp_path / "output").read_text()
+    assert "Resuming 'run' after" in (tmp_path / "output").read_text()
+    folder = run_folder(tmp_path, "run")
+    assert [row["iteration"] for row in folder.metrics.rows()] == list(range(1, 401))
+    assert folder.checkpoints().load_latest().iteration == 400
+
+
+class SlowEnv(ToyEnv):
+    """Takes long over its third step."""
+
+    def step(self, actions):  # noqa: ANN001, ANN201
+        if int(self.episode_length_buf[0]) == 2:
+            time.sleep(6.0)
+        return super().step(actions)
+
+
+def fail_in_threads(folder: Path, make_env, limits: Limits = LIMITS) -> tuple[str, list[str]]:
+    """Train under 1:1 with environments that fail; return what learner and simulator raised."""
+    learner, simulator = join(Placement.parse("1:1"), limits)
+    raised: list[str] = []
+
+    def run() -> None:
+        try:
+            with simulator:
+                simulate(simulator, make_env, ToyTask())
+        except Exception as error:  # noqa: BLE001 - whatever ends a rank
+            raised.append(str(error))
+            simulator.transport.shutdown()  # as the end of its process would do
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    config = dataclasses.replace(
+        small_teacher("fails", 3, 4), placement="1:1", stagger_episodes=False, limits=limits
+    )
+    with pytest.raises(RankError) as caught, learner:
+        train_teacher(config, ToyTask(), make_env, folder, False, ClusterWiring(learner))
+    return str(caught.value), raised
+
+
+def test_a_slow_simulator_is_not_called_stopped(tmp_path: Path) -> None:
+    limits = dataclasses.replace(LIMITS, step_s=1.0)
+    said, _ = fail_in_threads(tmp_path, lambda *arguments: SlowEnv(*arguments), limits)
+    assert re.search(r"rank 1 \(simulator 0\) has been slow: no answer for \d+ s", said)
+    assert "last message from it: results of step 2" in said
+    assert "said: simulating step 3" in said
+
+
+class BrokenEnv(ToyEnv):
+    """Breaks in its third step."""
+
+    def step(self, actions):  # noqa: ANN001, ANN201
+        if int(self.episode_length_buf[0]) == 2:
+            raise ValueError("the simulator fell over")
+        return super().step(actions)
+
+
+def test_what_ended_a_simulator_is_what_the_learner_says(tmp_path: Path) -> None:
+    said, raised = fail_in_threads(tmp_path, lambda *arguments: BrokenEnv(*arguments))
+    assert raised == ["the simulator fell over"]
+    assert said == "rank 1 (simulator 0) failed: the simulator fell over"
+
+
+def test_threads_of_a_run_that_ends_well_end_too(tmp_path: Path) -> None:
+    config = dataclasses.replace(small_teacher("well", 2, 4), placement="2:1")
+    train_in_threads(config, ToyTask(), make_toy_env, tmp_path)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("pulse of")]
