@@ -58,9 +58,7 @@ def test_a_stopped_simulator_is_told_from_a_slow_one_and_named(tmp_path: Path) -
     os.kill(pid_of(tmp_path, 1), signal.SIGSTOP)
     said = ended(process, tmp_path)
     assert "rank 1 (simulator 0) has stopped" in said
-    assert re.search(
-        r"last sign of life, \d+ s ago, said: (waiting for the actions of|simulating) step", said
-    )
+    assert re.search(r"its last sign of life, \d+ s ago, said: (starting|waiting|making|simulating)", said)
 
 
 def test_a_killed_learner_is_started_anew_and_the_run_completes(tmp_path: Path) -> None:
@@ -77,7 +75,7 @@ def test_a_killed_learner_is_started_anew_and_the_run_completes(tmp_path: Path) 
 class SlowEnv(ToyEnv):
     """Takes long over its third step."""
 
-    def step(self, actions):  # noqa: ANN001, ANN201
+    def step(self, actions):
         if int(self.episode_length_buf[0]) == 2:
             time.sleep(6.0)
         return super().step(actions)
@@ -92,7 +90,7 @@ def fail_in_threads(folder: Path, make_env, limits: Limits = LIMITS) -> tuple[st
         try:
             with simulator:
                 simulate(simulator, make_env, ToyTask())
-        except Exception as error:  # noqa: BLE001 - whatever ends a rank
+        except Exception as error:  # noqa: BLE001
             raised.append(str(error))
             simulator.transport.shutdown()  # as the end of its process would do
 
@@ -108,7 +106,7 @@ def fail_in_threads(folder: Path, make_env, limits: Limits = LIMITS) -> tuple[st
 
 def test_a_slow_simulator_is_not_called_stopped(tmp_path: Path) -> None:
     limits = dataclasses.replace(LIMITS, step_s=1.0)
-    said, _ = fail_in_threads(tmp_path, lambda *arguments: SlowEnv(*arguments), limits)
+    said, _ = fail_in_threads(tmp_path, SlowEnv, limits)
     assert re.search(r"rank 1 \(simulator 0\) has been slow: no answer for \d+ s", said)
     assert "last message from it: results of step 2" in said
     assert "said: simulating step 3" in said
@@ -117,14 +115,14 @@ def test_a_slow_simulator_is_not_called_stopped(tmp_path: Path) -> None:
 class BrokenEnv(ToyEnv):
     """Breaks in its third step."""
 
-    def step(self, actions):  # noqa: ANN001, ANN201
+    def step(self, actions):
         if int(self.episode_length_buf[0]) == 2:
             raise ValueError("the simulator fell over")
         return super().step(actions)
 
 
 def test_what_ended_a_simulator_is_what_the_learner_says(tmp_path: Path) -> None:
-    said, raised = fail_in_threads(tmp_path, lambda *arguments: BrokenEnv(*arguments))
+    said, raised = fail_in_threads(tmp_path, BrokenEnv)
     assert raised == ["the simulator fell over"]
     assert said == "rank 1 (simulator 0) failed: the simulator fell over"
 

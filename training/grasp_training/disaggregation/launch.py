@@ -86,7 +86,8 @@ def _rank(failures: dict[int, ProcessFailure], failure: ProcessFailure) -> int:
 
 def _message(failure: ProcessFailure) -> str:
     """Return the message of the exception that ended a rank, without its traceback."""
-    text = failure.message
+    said: Any = failure.message
+    text = str(said["message"] if isinstance(said, dict) else said or "")
     last = text.strip().splitlines()[-1] if text else f"a rank ended with status {failure.exitcode}"
     for kind in ("RankError: ", "GraspError: "):
         last = last.split(kind, 1)[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,8 +24,32 @@ from grasp_training.disaggregation.messages import (
 from grasp_training.disaggregation.worker import Description, FigureNames, NameStore, Setup
 from grasp_training.tasks.curriculum import Curriculum
 
+Step = tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]
+"""What `VecEnv.step` returns."""
+
+Summary = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
+"""The same without observations."""
+
 SumOutcomes = Callable[[int, int], tuple[int, int]]
 """Adds episodes and successes over all learners."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A step of one group of environments."""
+
+    observations: TensorDict
+    """(rows, …) views, valid until the step after next"""
+    rewards: torch.Tensor
+    """(rows,)"""
+    dones: torch.Tensor
+    """(rows,) bool"""
+    time_outs: torch.Tensor
+    """(rows,) bool"""
+    success: torch.Tensor | None
+    """(rows,) bool, where the environments tell it"""
+    figures: dict[str, tuple[float, float]]
+    """weighted sum and weight of each scalar that the environments log"""
 
 
 def own_outcomes(episodes: int, successes: int) -> tuple[int, int]:
@@ -41,6 +66,9 @@ class RemoteVecEnv(VecEnv):
 
     The curriculum is global: outcomes of all blocks of all learners move it after a step, and the level goes
     out with the next actions.
+
+    Environments that form groups can be stepped group by group: `send` and `receive` in turn. `step` does so
+    with all groups at once.
     """
 
     def __init__(
@@ -68,13 +96,14 @@ class RemoteVecEnv(VecEnv):
         self.num_actions, self.max_episode_length = description.num_actions, description.max_episode_length
         self._links, self._sum_outcomes = list(links), sum_outcomes
         self._block_rows, self._link_rows = _rows(setup, links)
+        self.group_rows = _group_rows(links, self._link_rows)
         self.num_envs = self._link_rows[-1].stop
         self._names = [FigureNames(names, link.route.simulator) for link in links]
         self._groups = tuple(description.observations)
         results = description.results(setup)
         self._buffers = [results.new(self.num_envs, device) for _ in range(2)]
         self._views = [results.views(buffer) for buffer in self._buffers]
-        self._current, self._steps = 0, 0
+        self._steps = [0] * len(self.group_rows)
         actions = description.actions()
         self._outgoing = actions.new(self.num_envs, device)
         self._told = actions.views(self._outgoing)
@@ -94,33 +123,65 @@ class RemoteVecEnv(VecEnv):
         self._told["episode_length"].copy_(lengths)
 
     def get_observations(self) -> TensorDict:
-        """Return the current observations."""
+        """Return the current observations; all groups have to have made as many steps."""
         if not self._started:
             for link, rows in zip(self._links, self._link_rows, strict=True):
                 link.first(self._buffers[0][rows])
             self._started = True
-        views = self._views[self._current]
-        groups = {name: views[observation_field(name)] for name in self._groups}
-        return TensorDict(groups, batch_size=[self.num_envs], device=self.device)
+        assert len(set(self._steps)) == 1, f"groups have made {self._steps} steps"
+        return self._observations(self._steps[0], slice(0, self.num_envs))
 
-    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
+    def step(self, actions: torch.Tensor) -> Step:
         """Step all environments with actions (num_envs, num_actions); see `VecEnv`.
 
         `extras` has `time_outs` (num_envs,), `log` and, where the environments tell it, `success`
         (num_envs,).
         """
-        self._steps += 1
-        self._current = 1 - self._current
-        self._told["action"].copy_(actions)
-        self._told["step"].fill_(self._steps)
-        self._told["level"].fill_(self.curriculum.level if self.curriculum else 0.0)
-        buffer = self._buffers[self._current]
-        for link, rows in zip(self._links, self._link_rows, strict=True):
-            link.send(self._outgoing[rows], buffer[rows])
-        for link in self._links:
+        for group, rows in enumerate(self.group_rows):
+            self.send(group, actions[rows])
+        return self.join([self.receive(group) for group in range(len(self.group_rows))])
+
+    def send(self, group: int, actions: torch.Tensor) -> None:
+        """Begin a step of one group of environments with actions (rows, num_actions)."""
+        rows = self.group_rows[group]
+        self._steps[group] += 1
+        self._told["action"][rows] = actions
+        self._told["step"][rows] = self._steps[group]
+        self._told["level"][rows] = self.curriculum.level if self.curriculum else 0.0
+        buffer = self._buffers[self._steps[group] % 2]
+        for link, own in self._routes(group):
+            link.send(self._outgoing[own], buffer[own])
+
+    def receive(self, group: int) -> Result:
+        """Wait for the step that `send` began; return its result."""
+        for link, _ in self._routes(group):
             link.wait()
-        self._told["episode_length"].fill_(-1)
-        return self._result()
+        rows = self.group_rows[group]
+        self._told["episode_length"][rows] = -1
+        return self._result(self._steps[group], rows)
+
+    def join(self, results: Sequence[Result]) -> Step:
+        """Return what `step` returns, from the results of all groups after as many steps."""
+        return self.get_observations(), *self.summary(results)
+
+    def summary(self, results: Sequence[Result]) -> Summary:
+        """Return rewards, dones and extras of a step from the results of all groups."""
+        sums: dict[str, float] = {}
+        weights: dict[str, float] = {}
+        for result in results:
+            for name, (total, weight) in result.figures.items():
+                sums[name] = sums.get(name, 0.0) + total
+                weights[name] = weights.get(name, 0.0) + weight
+        log = {name: total / weights[name] for name, total in sums.items() if weights[name]}
+        if self.curriculum is not None:
+            log["curriculum/level"] = self.curriculum.level
+            log["curriculum/recent_success"] = self.curriculum.success_rate
+        extras: dict[str, Any] = {"time_outs": torch.cat([result.time_outs for result in results])}
+        if all(result.success is not None for result in results):
+            extras["success"] = torch.cat([result.success for result in results])  # type: ignore[misc]
+        extras["log"] = log
+        rewards = torch.cat([result.rewards for result in results])
+        return rewards, torch.cat([result.dones for result in results]), extras
 
     def close(self) -> None:
         """Tell the simulators that the run is over."""
@@ -137,44 +198,53 @@ class RemoteVecEnv(VecEnv):
         if self.curriculum is not None:
             self.curriculum.load_state_dict(state["curriculum"])
 
-    def _result(self) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
-        views = self._views[self._current]
-        if bool((views["step"] != self._steps).any()):
-            found = sorted(set(views["step"].tolist()) - {self._steps})
-            raise RuntimeError(f"Results of step {found[0]} arrived; those of {self._steps} were expected")
-        status = views["status"]
-        dones = (status & DONE) > 0
-        self._lengths.add_(1).masked_fill_(dones, 0)
-        extras: dict[str, Any] = {"time_outs": (status & TIME_OUT) > 0}
-        success = (status & SUCCESS) > 0
-        if bool(status[0] & HAS_SUCCESS):
-            extras["success"] = success
-        extras["log"] = self._log(views["figures"], dones)
-        self._move_curriculum(dones, success, extras["log"])
-        return self.get_observations(), views["reward"].clone(), dones, extras
+    def _routes(self, group: int) -> list[tuple[Link, slice]]:
+        pairs = zip(self._links, self._link_rows, strict=True)
+        return [(link, rows) for link, rows in pairs if link.route.group == group]
 
-    def _log(self, figures: torch.Tensor, dones: torch.Tensor) -> dict[str, float]:
-        """Return the blocks' scalars, averaged: over environments, those of episodes over episodes."""
-        sums: dict[str, float] = {}
-        weights: dict[str, float] = {}
-        figures, dones = figures.cpu(), dones.cpu()
+    def _observations(self, step: int, rows: slice) -> TensorDict:
+        views = self._views[step % 2]
+        groups = {name: views[observation_field(name)][rows] for name in self._groups}
+        return TensorDict(groups, batch_size=[rows.stop - rows.start], device=self.device)
+
+    def _result(self, step: int, rows: slice) -> Result:
+        views = {name: view[rows] for name, view in self._views[step % 2].items()}
+        if bool((views["step"] != step).any()):
+            found = sorted(set(views["step"].tolist()) - {step})
+            raise RuntimeError(f"Results of step {found[0]} arrived; those of {step} were expected")
+        status = views["status"]
+        dones, success = (status & DONE) > 0, (status & SUCCESS) > 0
+        self._lengths[rows] = torch.where(dones, 0, self._lengths[rows] + 1)
+        if self.curriculum is not None:
+            outcomes = int(dones.sum()), int((success & dones).sum())
+            self.curriculum.update(*self._sum_outcomes(*outcomes))
+        return Result(
+            observations=self._observations(step, rows),
+            rewards=views["reward"].clone(),
+            dones=dones,
+            time_outs=(status & TIME_OUT) > 0,
+            success=success if bool(status[0] & HAS_SUCCESS) else None,
+            figures=self._figures(rows, views["figures"].cpu(), dones.cpu()),
+        )
+
+    def _figures(
+        self, group: slice, figures: torch.Tensor, dones: torch.Tensor
+    ) -> dict[str, tuple[float, float]]:
+        """Return the blocks' scalars, summed with weights: their environments, or episodes that ended."""
+        found: dict[str, tuple[float, float]] = {}
         for rows, link in self._block_rows:
-            episodes = int(dones[rows].sum())
-            for index, value in enumerate(figures[rows].flatten()[:MAX_FIGURES].tolist()):
+            if not group.start <= rows.start < group.stop:
+                continue
+            own = slice(rows.start - group.start, rows.stop - group.start)
+            episodes = int(dones[own].sum())
+            for index, value in enumerate(figures[own].flatten()[:MAX_FIGURES].tolist()):
                 if not math.isfinite(value):
                     continue
                 name = self._names[link].name(index)
                 weight = episodes if name.startswith("episode/") else rows.stop - rows.start
-                sums[name] = sums.get(name, 0.0) + weight * value
-                weights[name] = weights.get(name, 0.0) + weight
-        return {name: total / weights[name] for name, total in sums.items() if weights[name]}
-
-    def _move_curriculum(self, dones: torch.Tensor, success: torch.Tensor, log: dict[str, float]) -> None:
-        if self.curriculum is None:
-            return
-        self.curriculum.update(*self._sum_outcomes(int(dones.sum()), int((success & dones).sum())))
-        log["curriculum/level"] = self.curriculum.level
-        log["curriculum/recent_success"] = self.curriculum.success_rate
+                total, weights = found.get(name, (0.0, 0.0))
+                found[name] = total + weight * value, weights + weight
+        return found
 
 
 def _rows(setup: Setup, links: Sequence[Link]) -> tuple[list[tuple[slice, int]], list[slice]]:
@@ -188,3 +258,12 @@ def _rows(setup: Setup, links: Sequence[Link]) -> tuple[list[tuple[slice, int]],
             first += sizes[block]
         routes.append(slice(start, first))
     return blocks, routes
+
+
+def _group_rows(links: Sequence[Link], link_rows: Sequence[slice]) -> list[slice]:
+    """Return each group's rows among a learner's: contiguous, since links are ordered by group."""
+    groups: dict[int, slice] = {}
+    for link, rows in zip(links, link_rows, strict=True):
+        start = groups[link.route.group].start if link.route.group in groups else rows.start
+        groups[link.route.group] = slice(start, rows.stop)
+    return [groups[group] for group in sorted(groups)]

@@ -12,6 +12,7 @@ from grasp_training.disaggregation.placement import Placement, block_sizes
 from grasp_training.runs import ConfigurationError
 
 Preset = Literal["cpu", "smoke"]
+Mode = Literal["synchronous", "overlapped"]
 Observe = Literal["state", "depth"]
 
 PROPRIOCEPTION = "proprioception"
@@ -124,6 +125,9 @@ class RunConfig:
     placement: str = "single"
     """Who simulates and who learns: `single` is one process; `data-parallel:N` has N ranks that do both;
     `S:L` has S ranks that simulate and L others that learn."""
+    mode: Mode = "synchronous"
+    """`synchronous` collects, then learns; `overlapped` collects while it learns, with a policy that is one
+    version older at most, and simulates one half of the environments while it acts on the other."""
     env_blocks: int = 0
     """Blocks of environments, each with a random stream of its own: runs of different placements are equal
     where this is. 0 takes as few as the placement allows."""
@@ -136,6 +140,11 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """Checkpoints."""
 
+    @property
+    def turns(self) -> int:
+        """Return the number of groups in which environments take turns."""
+        return 2 if self.mode == "overlapped" else 1
+
     def blocks(self) -> int:
         """Return the number of blocks of environments.
 
@@ -143,9 +152,9 @@ class RunConfig:
             ConfigurationError: environments cannot be shared as the placement asks for.
         """
         placement = Placement.parse(self.placement)
-        blocks = self.env_blocks or placement.parts()
+        blocks = self.env_blocks or placement.parts(self.turns)
         sizes, share = block_sizes(self.num_envs, blocks), blocks // placement.learners
-        placement.routes(blocks)
+        placement.routes(blocks, self.turns)
         if len({sum(sizes[first : first + share]) for first in range(0, blocks, share)}) > 1:
             raise ConfigurationError(
                 f"num_envs is {self.num_envs}; a multiple of the {placement.learners} learners is needed"

@@ -38,6 +38,7 @@ def teacher_settings(config: TeacherConfig, learner: int = 0) -> dict[str, Any]:
     }
     if learners > 1:
         settings["algorithm"]["class_name"] = JointPPO
+    if learners > 1 or config.mode == "overlapped":
         joint = {"class_name": JointGaussian, "learner": learner, "learners": learners}
         settings["actor"]["distribution_cfg"] |= joint
     return settings

@@ -179,3 +179,6 @@ class SilentLogger:
 
     def log(self, **_: Any) -> None:
         """Write nothing."""
+
+    def stop_logging_writer(self) -> None:
+        """Flush nothing."""

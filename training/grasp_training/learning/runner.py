@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import time
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import DistillationRunner, OnPolicyRunner
 
-from grasp_training.disaggregation import Wiring
+from grasp_training.disaggregation import RemoteVecEnv, Wiring
 from grasp_training.learning.config import CheckpointConfig
-from grasp_training.learning.random_state import random_state, restore_random_state
+from grasp_training.learning.overlapped import Collector, Rollout, behaviour_divergence
+from grasp_training.learning.random_state import environment_seed, random_state, restore_random_state
 from grasp_training.learning.run_logger import RunLogger, SilentLogger
 from grasp_training.runs import Checkpoint, CheckpointStore
 
@@ -132,6 +135,75 @@ class CheckpointedRunner(OnPolicyRunner):
 
     def _environment_state(self) -> dict[str, Any]:
         return self.env.state_dict() if isinstance(self.env, Stateful) else {}
+
+
+class OverlappedRunner(CheckpointedRunner):
+    """A runner that collects while it learns; see `overlapped`."""
+
+    def __init__(self, *arguments: Any, total_iterations: int) -> None:
+        """Build networks and algorithm; see `CheckpointedRunner`.
+
+        Args:
+            *arguments: of `CheckpointedRunner`.
+            total_iterations: iterations of the whole run: the last collects nothing for a next.
+        """
+        super().__init__(*arguments)
+        self._total = total_iterations
+        self._collector: Collector | None = None
+
+    def learn(self, num_learning_iterations: int, init_at_random_ep_len: bool = False) -> None:
+        """Learn for some iterations; see `rsl_rl.runners.OnPolicyRunner`."""
+        if init_at_random_ep_len:
+            lengths = self.env.episode_length_buf
+            self.env.episode_length_buf = torch.randint_like(lengths, high=int(self.env.max_episode_length))
+        self.alg.train_mode()
+        self.logger.init_logging_writer()
+        start = self.current_learning_iteration
+        for iteration in range(start, start + num_learning_iterations):
+            self._learn_once(iteration, start, start + num_learning_iterations)
+        if self.logger.writer is not None:
+            self.save("")
+            self.logger.stop_logging_writer()
+
+    def _learn_once(self, iteration: int, first: int, last: int) -> None:
+        begun = time.monotonic()
+        collector, rollout = self._next_rollout(iteration)
+        waited = time.monotonic() - begun
+        for rewards, dones, extras in collector.steps:
+            self.logger.process_env_step(rewards, dones, extras, None)
+        lag = iteration - rollout.versions.float()
+        if float(lag.max()) > 1:
+            raise RuntimeError(f"Iteration {iteration} learns from version {int(rollout.versions.min())}")
+        figures = {"policy/version_lag": float(lag.mean())}
+        figures["policy/behaviour_kl"] = behaviour_divergence(self.alg, rollout)
+        self.alg.storage = rollout.storage
+        if iteration + 1 < self._total:
+            collector.start()
+        begun = time.monotonic()
+        figures |= self.alg.update()
+        self.current_learning_iteration = iteration
+        self.logger.log(
+            it=iteration,
+            start_it=first,
+            total_it=last,
+            collect_time=waited,
+            learn_time=time.monotonic() - begun,
+            loss_dict=figures,
+            learning_rate=self.alg.learning_rate,
+            action_std=self.alg.get_policy().output_std,
+        )
+
+    def _next_rollout(self, iteration: int) -> tuple[Collector, Rollout]:
+        """Return the rollout to learn from, once the behaviour policy has taken on what was learnt."""
+        if self._collector is None:
+            assert isinstance(self.env, RemoteVecEnv)
+            seed = environment_seed(int(self.cfg["seed"]), iteration + 1)
+            self._collector = Collector(self.alg, self.env, seed)
+            self._collector.take_parameters(iteration)
+            self._collector.start()
+        rollout = self._collector.finish()
+        self._collector.take_parameters(iteration)
+        return self._collector, rollout
 
 
 class CheckpointedDistillationRunner(CheckpointedRunner, DistillationRunner):

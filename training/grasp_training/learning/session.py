@@ -115,7 +115,15 @@ class TrainingSession:
         use_threads(config.threads)
         seed = environment_seed(config.seed, self.completed)
         seed_everything(seed)
-        setup = Setup(config.num_envs, config.blocks(), groups, config.objects, seed, depth=config.depth_type)
+        setup = Setup(
+            config.num_envs,
+            config.blocks(),
+            groups,
+            config.objects,
+            seed,
+            turns=config.turns,
+            depth=config.depth_type,
+        )
         env = self._wiring.connect(make_env, self._task, setup)
         seed_everything(seed)  # again: whether the environments were made here must not matter
         self._num_envs = env.num_envs

@@ -51,10 +51,13 @@ class JointGaussian(GaussianDistribution):
         """
         super().__init__(output_dim, **settings)
         self._learner, self._learners = learner, learners
+        self.generator: torch.Generator | None = None
+        """Where the noise comes from; torch's global generator if none."""
 
     def sample(self) -> torch.Tensor:
         """Return actions (B, output_dim) for the means and deviations at hand."""
         mean, std = self.mean, self.std
         with torch.no_grad():
-            noise = torch.randn(self._learners * mean.shape[0], mean.shape[1], device=mean.device)
+            shape = (self._learners * mean.shape[0], mean.shape[1])
+            noise = torch.randn(shape, device=mean.device, generator=self.generator)
             return mean + std * noise[self._learner * mean.shape[0] :][: mean.shape[0]]

@@ -15,7 +15,7 @@ from grasp_training.learning.runner import (
     restore_environment,
 )
 from grasp_training.learning.session import MakeEnv, TrainingSession
-from grasp_training.learning.student_config import StudentConfig, check_distillation
+from grasp_training.learning.student_config import StudentConfig, check_distillation, check_mode
 from grasp_training.runs import (
     Checkpoint,
     CheckpointStore,
@@ -99,6 +99,7 @@ def train_student(
     """
     wiring = wiring or SingleWiring()
     check_distillation(config.distillation)
+    check_mode(config)
     if resume:
         record, taught = read_teacher_record(run_folder(runs_folder, config.run)), None
     else:

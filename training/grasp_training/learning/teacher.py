@@ -8,9 +8,9 @@ from typing import Any
 from grasp_training.disaggregation import SingleWiring, Wiring
 from grasp_training.learning.config import TeacherConfig
 from grasp_training.learning.rsl_rl_settings import teacher_settings
-from grasp_training.learning.runner import CheckpointedRunner
+from grasp_training.learning.runner import CheckpointedRunner, OverlappedRunner
 from grasp_training.learning.session import MakeEnv, TrainingSession
-from grasp_training.runs import RunFolder
+from grasp_training.runs import CheckpointStore, RunFolder
 
 
 def train_teacher(
@@ -40,10 +40,13 @@ def train_teacher(
         runs_folder, "teacher", config, task, config.ppo.steps_per_rollout, resume, wiring=wiring
     )
     env = session.make_env(make_env, config.observation_groups())
-    session.run(
-        lambda store: CheckpointedRunner(
-            env, teacher_settings(config, wiring.learner), store, config.checkpoint, config.device, wiring
-        ),
-        config.stagger_episodes,
-    )
+    settings = teacher_settings(config, wiring.learner)
+
+    def make_runner(store: CheckpointStore) -> CheckpointedRunner:
+        arguments = (env, settings, store, config.checkpoint, config.device, wiring)
+        if config.mode == "overlapped":
+            return OverlappedRunner(*arguments, total_iterations=config.iterations)
+        return CheckpointedRunner(*arguments)
+
+    session.run(make_runner, config.stagger_episodes)
     return session.folder
