@@ -17,7 +17,7 @@ from grasp_training.disaggregation.liveness import Limits
 from grasp_training.learning import PpoConfig, TeacherConfig, train_teacher
 from grasp_training.learning.placed import train_placed
 
-LIMITS = Limits(start_s=120.0, step_s=60.0, update_s=60.0, silence_s=5.0)
+LIMITS = Limits(start_s=120.0, step_s=60.0, update_s=60.0, silence_s=10.0)
 
 
 def leave_pid(folder: Path) -> None:

@@ -16,7 +16,7 @@ from grasp_training.disaggregation.cluster import Cluster
 from grasp_training.disaggregation.liveness import Limits
 from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
-from grasp_training.learning import TeacherConfig, train_teacher
+from grasp_training.learning import RunConfig, train_teacher
 from grasp_training.runs import RunFolder
 
 LIMITS = Limits(start_s=60.0, step_s=60.0, update_s=60.0, silence_s=60.0)
@@ -46,9 +46,14 @@ def join(placement: Placement, limits: Limits = LIMITS) -> list[ThreadCluster]:
 
 
 def train_in_threads(
-    config: TeacherConfig, task: Any, make_env: Callable[..., Any], runs_folder: Path, resume: bool = False
+    config: RunConfig,
+    task: Any,
+    make_env: Callable[..., Any],
+    runs_folder: Path,
+    resume: bool = False,
+    train: Callable[..., RunFolder] = train_teacher,
 ) -> RunFolder:
-    """Train a teacher under a placement S:1 and return its run's folder."""
+    """Train under a placement S:1 and return the run's folder."""
     learner, *simulators = join(Placement.parse(config.placement))
 
     def run(cluster: Cluster) -> None:
@@ -59,7 +64,7 @@ def train_in_threads(
     for thread in threads:
         thread.start()
     with learner:
-        folder = train_teacher(config, task, make_env, runs_folder, resume, ClusterWiring(learner))
+        folder = train(config, task, make_env, runs_folder, resume, ClusterWiring(learner))
     for thread in threads:
         thread.join(timeout=60.0)
         assert not thread.is_alive(), "a simulator did not end with the run"

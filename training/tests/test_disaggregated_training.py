@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from learning_samples import small_teacher
+from learning_samples import small_student, small_teacher
 from ranks_in_threads import train_in_threads
 from toy_environment import ToyEnv, ToyTask, make_toy_env
 
-from grasp_training.learning import TeacherConfig, train_teacher
+from grasp_training.learning import TeacherConfig, train_student, train_teacher
 from grasp_training.learning.config import DepthNetworkConfig
 from grasp_training.runs import RunFolder
 from grasp_training.tasks import CurriculumConfig, TaskConfig, make_env
@@ -114,6 +114,27 @@ def test_the_level_that_the_learner_keeps_reaches_every_block(tmp_path: Path) ->
     assert level - levels.pop() in (0.0, pytest.approx(0.01)), (
         "what the last step moved is sent with the next"
     )
+
+
+def test_a_student_is_distilled_the_same_bit_for_bit(tmp_path: Path) -> None:
+    """Images, the recurrent student's memory, who acts when: all of it is the learner's."""
+    task = ToyTask(episode_steps=5)
+    train_teacher(teacher("teacher", "single"), task, make_toy_env, tmp_path)
+    contents = []
+    for name, placement in (("here", "single"), ("there", "2:1")):
+        config = dataclasses.replace(
+            small_student(name, "teacher"), placement=placement, env_blocks=4, num_envs=8
+        )
+        if placement == "single":
+            folder = train_student(config, task, make_toy_env, tmp_path)
+        else:
+            folder = train_in_threads(config, task, make_toy_env, tmp_path, train=train_student)
+        contents.append(folder.checkpoints().load_latest().content)
+    first, second = contents
+    for key, value in first["student_state_dict"].items():
+        assert torch.equal(value, second["student_state_dict"][key]), key
+    assert first["environment"] == second["environment"]
+    assert first["iteration"] == 3
 
 
 def test_a_run_goes_on_under_another_placement_from_its_checkpoint(tmp_path: Path) -> None:

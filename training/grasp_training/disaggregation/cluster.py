@@ -13,6 +13,7 @@ from torch import distributed
 from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
+from grasp_training.disaggregation.attempt import new_attempt
 from grasp_training.disaggregation.liveness import Limits, Pulse
 from grasp_training.disaggregation.placement import Placement, Role
 from grasp_training.errors import GraspError
@@ -82,6 +83,10 @@ class Cluster:
             )
         timeout = timedelta(seconds=limits.start_s)
         store, rank, _ = next(iter(distributed.rendezvous("env://", timeout=timeout)))
+        try:
+            store = new_attempt(store, rank, world, limits.start_s)
+        except RuntimeError as error:
+            raise RankError(f"rank {rank} waited {limits.start_s:.0f} s for the others: {error}") from error
         return Cluster(placement, rank, store, limits, device)
 
     def __enter__(self) -> Cluster:
@@ -93,12 +98,15 @@ class Cluster:
         if error is None:
             self.pulse.stop()
             return
-        if isinstance(error, RuntimeError) and not isinstance(error, GraspError) and _is_transport(error):
-            # rsl_rl's own exchange between learners: it does not say who is missing, the silence does.
-            if silent := self.pulse.find_silent():
-                self.fail(f"{silent} is gone: {self.pulse.describe(silent.rank)}")
-        if not isinstance(error, RankError):
-            self._publish(f"{self.role} failed: {error or type(error).__name__}")
+        if isinstance(error, RankError):
+            self.pulse.abandon()
+            return
+        # rsl_rl's own exchange between learners does not say who is missing; the silence does.
+        silent = self.pulse.find_silent() if _is_transport(error) else None
+        self.pulse.abandon()
+        if silent:
+            self.fail(f"{silent} is gone: {self.pulse.describe(silent.rank)}")
+        self._publish(f"{self.role} failed: {error or type(error).__name__}")
 
     def publish(self, key: str, value: str) -> None:
         """Tell all ranks a value."""
@@ -159,11 +167,12 @@ class Cluster:
         return int(both[0]), int(both[1])
 
 
-def _is_transport(error: RuntimeError) -> bool:
+def _is_transport(error: BaseException) -> bool:
     """Say whether an exchange between ranks failed, rather than this rank."""
-    return isinstance(error, distributed.DistError) or any(
-        word in str(error) for word in ("gloo", "Connection", "NCCL")
-    )
+    if isinstance(error, GraspError) or not isinstance(error, RuntimeError):
+        return False
+    words = ("gloo", "Connection", "NCCL")
+    return isinstance(error, distributed.DistError) or any(word in str(error) for word in words)
 
 
 def _own_client(store: Store) -> Store:

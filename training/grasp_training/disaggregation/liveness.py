@@ -32,8 +32,9 @@ class Limits:
     """s, for a simulator's answer to actions."""
     update_s: float = 900.0
     """s, for a learner's next actions: it may be optimizing."""
-    silence_s: float = 12.0
-    """s, without a sign of life after which a rank counts as stopped."""
+    silence_s: float = 20.0
+    """s, without a sign of life after which a rank counts as stopped; a rank that gets no processor time for
+    so long counts as stopped too."""
 
 
 @dataclass
@@ -84,6 +85,10 @@ class Pulse:
         self._thread.join()
         self._doing = _FINISHED
         self._beat()
+
+    def abandon(self) -> None:
+        """Give no more signs: this rank has failed."""
+        self._end.set()
 
     def doing(self, what: str) -> None:
         """Say what this rank does from now on, for the others' messages."""

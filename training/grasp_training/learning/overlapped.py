@@ -1,10 +1,10 @@
 """Overlapped learning: experience is collected while the experience before it is learnt from.
 
 A copy of the networks, the behaviour policy, collects in a thread. When both collecting and learning are
-done, it takes on the parameters learnt so far, and the two exchange storages. So the policy that learns is at most
-one version ahead of the one that acted; PPO's probability ratio, taken against the stored log-probabilities
-of the behaviour policy, corrects for it as it does for the epochs of one update. Advantages use the values of
-the behaviour's critic.
+done, it takes on the parameters learnt so far, and the two exchange storages. So the policy that learns is at
+most one version ahead of the one that acted; PPO's probability ratio, taken against the stored
+log-probabilities of the behaviour policy, corrects for it as it does for the epochs of one update. Advantages
+use the values of the behaviour's critic.
 
 While one group of environments is simulated, the other's observations travel and are acted on.
 """
