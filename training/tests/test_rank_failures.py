@@ -27,7 +27,7 @@ from grasp_training.learning import train_teacher
 from grasp_training.runs import run_folder
 
 END_S = 60.0
-"""Time that a run has to end in: generous, as this machine may be busy; the limit on silence in these tests is 10 s."""
+"""Time that a run has to end in: generous, as the machine may be busy; the limit on silence is 10 s here."""
 
 
 def ended(process: subprocess.Popen[str], folder: Path) -> str:
