@@ -126,12 +126,12 @@ def measure(config: TeacherConfig, task: Any, make_env: MakeEnv, sizes: tuple[in
     state = tuple(group for group in groups if group not in _IMAGES)
     points: dict[str, list[tuple[int, float]]] = {}
     process = 0.0
+    description = _in_process(_describe, config, task, make_env, groups)
     for size in sizes:
         process, plain, _ = _in_process(_simulator_bytes, config, task, make_env, state, size)
         images = plain
         if groups != state:
             images = _in_process(_simulator_bytes, config, task, make_env, groups, size)[1]
-        description = _in_process(_describe, config, task, make_env, groups)
         _, buffer, activations = _in_process(_learner_bytes, config, task, description, groups, size)
         values = {"simulator": plain, "renderer": images - plain}
         values |= {"buffer": buffer, "activations": activations}
@@ -151,7 +151,9 @@ def resident_bytes(field: str = "VmRSS") -> float:
 
 def _in_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a fresh process, whose memory nothing else has touched."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # libraries are loaded once, not with every measurement
+    with context.Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
