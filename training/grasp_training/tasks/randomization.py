@@ -7,13 +7,12 @@ import torch
 from grasp_description.cameras import STEREO_RIG
 from grasp_description.objects import ObjectSpec, pack
 from grasp_description.robot import ARM_JOINTS, HOME_POSITION, joint_limits
-from grasp_description.workcell import SPAWN_REGION
+from grasp_description.workcell import SPAWN_CLEARANCE_M, SPAWN_REGION
 from grasp_training.rotations import rotation_from_vector
 from grasp_training.simulators.base import Appearance, ResetState
 from grasp_training.tasks.config import RandomizationConfig
 
 _ARM = len(ARM_JOINTS)
-_SPAWN_CLEARANCE_M = 1e-3
 _BEYOND_SPAWN_M = 0.04
 _RISE_M = 0.25
 _TILT_RAD = 0.8
@@ -95,7 +94,7 @@ class EpisodeSampler:
         half = torch.tensor(SPAWN_REGION.half_size) * (low + level * (high - low))
         position = torch.empty(count, 3)
         position[:, :2] = torch.tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
-        position[:, 2] = self._rest_height[object_index] + _SPAWN_CLEARANCE_M
+        position[:, 2] = self._rest_height[object_index] + SPAWN_CLEARANCE_M
         half_yaw = 0.5 * math.pi * self._uniform(count)
         quaternion = torch.zeros(count, 4)
         quaternion[:, 0], quaternion[:, 3] = torch.cos(half_yaw), torch.sin(half_yaw)
