@@ -71,11 +71,13 @@ def test_a_manifest_is_valid_and_says_ament_python(package):
 
 
 @pytest.mark.parametrize("package", ROS_PACKAGES)
-def test_a_manifest_names_nothing_twice(package):
+def test_manifest_and_setup_name_nothing_twice(package):
     found = manifest(package)
+    requirements = ast.literal_eval(setup_arguments(package)["install_requires"])
     for dependencies in (found.exec_depends, found.test_depends):
         names = [dependency.name for dependency in dependencies]
         assert len(names) == len(set(names))
+    assert len(requirements) == len(set(requirements))
 
 
 @pytest.mark.parametrize("package", ROS_PACKAGES)
