@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from closed_loop import DOMAIN, PATIENCE_S, wait_until
 from colcon_workspace import build_workspace, copy_workspace
+from source_tree import ROS_SOURCE
 from stand_in import write_stand_in
 
 ROS2 = shutil.which("ros2")
@@ -159,3 +160,18 @@ def test_a_wrong_argument_is_refused_before_anything_starts(launch):
     assert run.finish() == 1
     assert "unknown argument 'epsiodes'; did you mean 'episodes'?" in run.output
     assert "process started" not in run.output
+
+
+def test_the_test_for_launch_testing_passes(prefix, tmp_path):
+    pytest.importorskip("launch_testing", reason="NOT TESTED UNDER LAUNCH_TESTING: it is not installed here")
+    test = ROS_SOURCE / "grasp_bringup/test/launch_sim.py"
+    files = [f"policy:={write_stand_in(tmp_path, 0.2)}", f"report:={tmp_path / 'report.json'}"]
+    command = [sys.executable, "-m", "launch_testing.launch_test", str(test), *files]
+    result = subprocess.run(
+        ["bash", "-c", START, "bash", str(prefix), *command],
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(tmp_path / "log")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -77,4 +77,5 @@ def _conclude(graph: Graph, ending: Ending) -> list[Action]:
         # An error in an action is the way to a status other than 0: launch shuts everything down on it.
         raise RuntimeError(why)
 
-    return [OpaqueFunction(function=fail)]
+    # In an event of its own: an error amid this one would keep it from other handlers (launch_testing's).
+    return [TimerAction(period=0.0, actions=[OpaqueFunction(function=fail)], cancel_on_shutdown=False)]

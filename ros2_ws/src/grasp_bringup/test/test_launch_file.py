@@ -3,7 +3,7 @@
 import json
 import runpy
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ pytest.importorskip("launch.actions", reason="LAUNCH FILE NOT TESTED: ROS 2's `l
 pytest.importorskip("launch_ros", reason="LAUNCH FILE NOT TESTED: ROS 2's `launch_ros` is not installed here")
 
 from launch import LaunchContext, LaunchDescription, LaunchService
-from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode, Node
 
 from grasp_bringup.graph import Graph, NodeProcess
@@ -67,6 +69,8 @@ class Stage:
     endless: bool = False
     stopped_after_s: float | None = None
     """when something else shuts the launch down, as Ctrl-C does"""
+    seen_to_end: set[str] = field(default_factory=set)
+    """packages whose end another event handler saw"""
 
     @property
     def report(self) -> Path:
@@ -80,6 +84,7 @@ class Stage:
         graph = Graph(tuple(nodes), self.report, self.endless)
         description = LaunchDescription(launch_graph(graph, Patience(last_words_s=self.last_words_s)))
         service = LaunchService(noninteractive=True)
+        service.include_launch_description(LaunchDescription([self._watch()]))
         service.include_launch_description(description)
         timer = threading.Timer(self.stopped_after_s or 0.0, service.shutdown)
         if self.stopped_after_s is not None:
@@ -88,6 +93,12 @@ class Stage:
             return service.run()
         finally:
             timer.cancel()
+
+    def _watch(self) -> RegisterEventHandler:
+        def note(event: ProcessExited, _: LaunchContext) -> None:
+            self.seen_to_end.add(event.action.node_package)
+
+        return RegisterEventHandler(OnProcessExit(on_exit=note))
 
     def _install(self, package: str, source: str) -> None:
         executable = self.folder / "lib" / package / "run"
@@ -121,6 +132,7 @@ def test_the_end_of_the_task_ends_the_launch_well(stage):
 def test_a_task_that_fails_fails_the_launch_and_the_report_says_why(stage, caplog):
     assert stage.launch(sim=WAITS, task=stage.reports() + "sleep 0.5; exit 1") == 1
     assert "failed: as told" in caplog.text
+    assert stage.seen_to_end == {"sim", "task"}
 
 
 def test_a_run_without_report_fails_the_launch_even_if_an_old_report_lies_there(stage, caplog):
@@ -151,6 +163,7 @@ def test_an_interrupted_launch_fails_unless_it_was_to_go_on_until_then(stage, ca
     stage.stopped_after_s = 2.0
     assert stage.launch(sim=WAITS, task=stage.reports() + WAITS_FOR_INTERRUPTION) == 1
     assert "interrupted" in caplog.text
+    assert stage.seen_to_end == {"sim", "task"}
 
 
 def test_an_endless_launch_ends_well_when_it_is_interrupted(stage):
