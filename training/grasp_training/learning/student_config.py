@@ -27,13 +27,13 @@ class DistillationConfig:
 
     steps_per_rollout: int = 24
     """Control steps of every environment between two updates; also the span of backpropagation in time."""
-    sight_iterations: int = 60
+    sight_iterations: int = 50
     """First iterations, in which the student only learns to see: all images are lessons (`SightLessons`)."""
     sight_share: float = 0.25
     """Share of environments whose images are lessons afterwards."""
     sight_batches: int = 4
     """Optimizer steps in place of one during the first iterations, each on as many fewer sequences."""
-    gradient_steps: int = 16
+    gradient_steps: int = 12
     """Optimizer steps in an update."""
     sequences_per_step: int = 32
     """Sequences of steps_per_rollout steps in one optimizer step."""
@@ -119,7 +119,7 @@ def student_preset(preset: Preset, run: str) -> StudentConfig:
         ValueError: there is no such preset.
     """
     if preset == "cpu":
-        return StudentConfig(run=run, num_envs=128, iterations=600)
+        return StudentConfig(run=run, num_envs=128, iterations=330)
     if preset == "smoke":
         return StudentConfig(
             run=run,
