@@ -73,8 +73,11 @@ def test_a_killed_policy_node_the_arm_holds_in_time_the_scoreboard_says_why_and_
 
 def test_a_policy_that_is_refused_ends_the_run_and_the_report_quotes_why(tmp_path):
     policy = write_stand_in(tmp_path)
-    policy.write_bytes(policy.read_bytes()[:-100])
-    with Run(tmp_path, "--episodes", "1", "--policy", str(policy)) as run:
+    # The file is sound, so the run begins: only the node knows that it cannot have this provider.
+    asked = tmp_path / "asked.yaml"
+    asked.write_text("/grasp_policy: {ros__parameters: {providers: [NoSuchExecutionProvider]}}\n")
+    arguments = ("--episodes", "1", "--policy", str(policy), "--parameters", str(asked))
+    with Run(tmp_path, *arguments) as run:
         status = run.finish()
     assert status == 3, run.output
     outcome = run.report["outcome"]

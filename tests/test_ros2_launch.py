@@ -162,6 +162,14 @@ def test_a_wrong_argument_is_refused_before_anything_starts(launch):
     assert "process started" not in run.output
 
 
+def test_a_missing_policy_file_is_refused_before_anything_starts(launch, tmp_path):
+    run = launch(f"policy:={tmp_path / 'none.onnx'}")
+    assert run.finish() == 1
+    assert "policy refused" in run.output
+    assert "there is no such policy file" in run.output
+    assert "process started" not in run.output
+
+
 def test_the_test_for_launch_testing_passes(prefix, tmp_path):
     pytest.importorskip("launch_testing", reason="NOT TESTED UNDER LAUNCH_TESTING: it is not installed here")
     test = ROS_SOURCE / "grasp_bringup/test/launch_sim.py"

@@ -68,6 +68,8 @@ class Graph:
     """JSON file that the node that ends the graph writes"""
     endless: bool = False
     """whether the run goes on until it is interrupted"""
+    policy: Path | None = None
+    """policy file that one of the nodes is to load"""
     environment: Mapping[str, str] = field(default_factory=dict)
     """environment variables that hold unless the caller's own environment sets them"""
 
@@ -207,7 +209,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
     files = [shared_file("config", "sim.yaml")]
     if not is_none(arguments.parameters):
         files.append(_absolute(arguments.parameters))
-    report = _absolute(arguments.report)
+    report, policy = _absolute(arguments.report), _absolute(arguments.policy)
     labels = ["mode=sim"] + [
         f"{name}={getattr(arguments, name)}" for name in ("policy", "objects", "seed", "lockstep")
     ]
@@ -231,7 +233,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
         ),
         # It is armed and disarmed several times an episode, and would say so each time.
         process("grasp_control", "control_node", {}, log_level="warn", lifecycle=True),
-        process("grasp_policy", "policy_node", {"policy": str(_absolute(arguments.policy))}, lifecycle=True),
+        process("grasp_policy", "policy_node", {"policy": str(policy)}, lifecycle=True),
         process(
             "grasp_task",
             "task_node",
@@ -245,7 +247,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
         )
     # A simulation's joint commands must never reach a robot that listens on the same network.
     alone = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    return Graph(tuple(processes), report, endless=arguments.episodes == 0, environment=alone)
+    return Graph(tuple(processes), report, arguments.episodes == 0, policy, alone)
 
 
 def _absolute(path: str) -> Path:

@@ -13,22 +13,23 @@ from launch_ros.actions import LifecycleNode, Node
 
 from grasp_bringup.graph import Graph, NodeProcess
 from grasp_bringup.supervisor import Ending, Patience, describe_status
-from grasp_bringup.verdict import OK, conclude, forget_report
+from grasp_bringup.verdict import OK, begin, conclude
 
 
 def launch_graph(graph: Graph, patience: Patience = Patience()) -> list[Action]:
     """Actions that run ``graph`` to its end: the same rules as the runner's.
 
     The end of the process that ends the graph shuts the launch down; where the runner's status would not be
-    0, ``ros2 launch`` exits with 1 and says why.
+    0, ``ros2 launch`` exits with 1 and says why; so it does, before any process starts, where the runner
+    would refuse to run.
     """
     # Lines appear as they are printed, and tables fit beside the name of their node.
     defaults = {"PYTHONUNBUFFERED": "1", "COLUMNS": "110", **graph.environment}
     variables = [SetEnvironmentVariable(*item) for item in defaults.items() if item[0] not in os.environ]
-    forget = OpaqueFunction(function=lambda _: forget_report(graph))
+    ready = OpaqueFunction(function=lambda _: begin(graph))
     deaths: dict[str, int] = {}
     nodes = [_node(process, graph, patience, deaths) for process in graph.processes]
-    return [forget, *variables, *nodes]
+    return [ready, *variables, *nodes]
 
 
 def _node(process: NodeProcess, graph: Graph, patience: Patience, deaths: dict[str, int]) -> Action:

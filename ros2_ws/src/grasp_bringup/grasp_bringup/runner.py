@@ -10,7 +10,7 @@ import sys
 
 from grasp_bringup.graph import Graph, SimArguments, described_arguments, sim_arguments, sim_graph
 from grasp_bringup.supervisor import Patience, Program, Supervisor, child_environment
-from grasp_bringup.verdict import OK, conclude, forget_report
+from grasp_bringup.verdict import INTERRUPTED, OK, REFUSED, RunRefusedError, begin, conclude
 
 
 def parse_arguments(arguments: list[str]) -> SimArguments:
@@ -32,7 +32,13 @@ def parse_arguments(arguments: list[str]) -> SimArguments:
 
 def run_graph(graph: Graph, patience: Patience = Patience()) -> int:
     """Run ``graph`` to its end; the exit status."""
-    forget_report(graph)
+    try:
+        begin(graph)
+    except RunRefusedError as error:
+        print(f"grasp_run: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     programs = [Program(one.name, one.command(sys.executable), one.ends_graph) for one in graph.processes]
     environment = child_environment(graph.environment, [program.name for program in programs])
     supervisor = Supervisor(programs, environment, patience)

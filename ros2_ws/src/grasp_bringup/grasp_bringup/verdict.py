@@ -1,20 +1,53 @@
-"""What a run's end means: one rule for the runner and for ROS 2 launch."""
+"""Whether a run may begin, and what its end means: one rule for the runner and for ROS 2 launch."""
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from grasp_bringup.graph import Graph
 from grasp_bringup.supervisor import Ending, describe_status
 
-OK, NODE_DIED, NO_INFERENCE, INTERRUPTED = 0, 1, 3, 130
-"""Exit status: whole; a node died or the task ended early; nothing was inferred; Ctrl-C."""
+OK, NODE_DIED, REFUSED, NO_INFERENCE, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit status: whole; a node died or the task ended early; wrong arguments or a refused policy file; nothing
+was inferred; Ctrl-C."""
+_CHECK_REFUSES = 3
+"""exit status of `grasp_policy.check` for a file that it refuses"""
 
 
-def forget_report(graph: Graph) -> None:
-    """Remove what an earlier run has left where ``graph`` reports: it would speak for this run."""
+class RunRefusedError(ValueError):
+    """The run would fail for a reason that is known before anything starts."""
+
+
+def begin(graph: Graph) -> None:
+    """Make ready for a run of ``graph``; nothing has started yet.
+
+    What an earlier run has left where ``graph`` reports is removed: it would speak for this run.
+
+    Raises:
+        RunRefusedError: its policy node would refuse the policy file; the message is that node's.
+    """
     if graph.report is not None:
         graph.report.unlink(missing_ok=True)
+    if graph.policy is not None:
+        check_policy(graph.policy)
+
+
+def check_policy(path: Path) -> None:
+    """Refuse a policy file that the policy node would refuse, as far as that can be known here.
+
+    The check runs in a process of its own: the libraries that read the file start threads, and nodes are
+    forked from this one. Where they are missing (``ros2 launch`` may have another interpreter than the nodes)
+    the file passes, and its node has the word.
+
+    Raises:
+        RunRefusedError: the file is missing or refused.
+    """
+    command = [sys.executable, "-m", "grasp_policy.check", str(path)]
+    check = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if check.returncode == _CHECK_REFUSES:
+        raise RunRefusedError(check.stderr.strip())
 
 
 def conclude(graph: Graph, ending: Ending) -> tuple[int, str]:

@@ -67,6 +67,7 @@ class Stage:
     folder: Path
     last_words_s: float = 0.5
     endless: bool = False
+    policy: Path | None = None
     stopped_after_s: float | None = None
     """when something else shuts the launch down, as Ctrl-C does"""
     seen_to_end: set[str] = field(default_factory=set)
@@ -81,7 +82,7 @@ class Stage:
         for package, source in sources.items():
             self._install(package, source)
         nodes = [NodeProcess(name, "run", f"{name}.run", name, ends_graph=name == "task") for name in sources]
-        graph = Graph(tuple(nodes), self.report, self.endless)
+        graph = Graph(tuple(nodes), self.report, self.endless, self.policy)
         description = LaunchDescription(launch_graph(graph, Patience(last_words_s=self.last_words_s)))
         service = LaunchService(noninteractive=True)
         service.include_launch_description(LaunchDescription([self._watch()]))
@@ -144,6 +145,14 @@ def test_a_run_without_report_fails_the_launch_even_if_an_old_report_lies_there(
 def test_a_run_without_inference_fails_the_launch(stage, caplog):
     assert stage.launch(sim=WAITS, task=stage.reports(inferences=0)) == 1
     assert "no inference happened" in caplog.text
+
+
+def test_a_run_that_is_refused_starts_nothing(stage, caplog):
+    stage.policy = stage.folder / "none.onnx"
+    assert stage.launch(sim=WAITS, task=stage.reports()) == 1
+    assert "there is no such policy file" in caplog.text
+    assert stage.seen_to_end == set()
+    assert not stage.report.exists()
 
 
 def test_any_other_process_that_ends_fails_the_launch_by_name(stage, caplog):
