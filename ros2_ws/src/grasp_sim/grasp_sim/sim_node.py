@@ -71,7 +71,7 @@ class SimNode(Node):
         self._renderer = StereoRenderer(1, self.world.rig)
         # The first call loads the ray tracer: better here than within a tick.
         self._eyes = self._renderer.render(self.world.scene_state())[0][0]
-        self._recorder: Recorder | None = Recorder(self.world, self.parameters.recorder)
+        self._recorder = self._new_recorder()
         view = self.parameters
         self.viewer = Viewer(self.world, ViewerConfig(view.view_host, view.view_port)) if view.view else None
         self.lockstep = Lockstep(self, self.parameters.lockstep)
@@ -176,6 +176,15 @@ class SimNode(Node):
         """One tick in which nothing moves."""
         self.world.stand()
         self.counters.ticks += 1
+
+    def _new_recorder(self) -> Recorder | None:
+        """The recorder; None in real time, where the robot would feel that a picture takes several frames."""
+        asked = self.parameters.recorder
+        if self.parameters.in_lockstep:
+            return Recorder(self.world, asked)
+        if asked.video or asked.contact_sheet:
+            self.get_logger().info("No pictures are kept: that would hold up the simulation in real time")
+        return None
 
     def drivers_hold(self, command: np.ndarray) -> bool:
         """Whether both drivers have this command."""
