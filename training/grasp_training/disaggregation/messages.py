@@ -105,13 +105,15 @@ def action_layout(num_actions: int) -> RecordLayout:
     """Return the record that a learner sends for a step.
 
     `action` float32 (num_actions,); `episode_length` int64, control steps that the episode has run for, or -1
-    to leave it; `level` float64, the curriculum's; `step` int64, counted from 1, or `STOP`.
+    to leave it; `level` float64, the curriculum's; `step` int64, counted from 1, or `STOP`; `lesson` uint8,
+    1 where the images are to be lessons in seeing.
     """
     return RecordLayout.of(
         {
             "level": ((), torch.float64),
             "step": ((), torch.int64),
             "episode_length": ((), torch.int64),
+            "lesson": ((), torch.uint8),
             "action": ((num_actions,), torch.float32),
         }
     )

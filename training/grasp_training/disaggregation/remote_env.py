@@ -65,7 +65,7 @@ class RemoteVecEnv(VecEnv):
     valid until the step after next. Depth comes as it was sent (`messages.read_depth`).
 
     The curriculum is global: outcomes of all blocks of all learners move it after a step, and the level goes
-    out with the next actions.
+    out with the next actions. So do the environments whose images are to be lessons in seeing.
 
     Environments that form groups can be stepped group by group: `send` and `receive` in turn. `step` does so
     with all groups at once.
@@ -110,6 +110,8 @@ class RemoteVecEnv(VecEnv):
         self._lengths = torch.zeros(self.num_envs, dtype=torch.long, device=device)
         self._told["episode_length"].fill_(-1)
         self.curriculum = None if description.curriculum is None else Curriculum(description.curriculum)
+        self.gives_lessons = description.lessons
+        """Whether `draw_elsewhere` can be called."""
         self._started = False
 
     @property
@@ -121,6 +123,18 @@ class RemoteVecEnv(VecEnv):
     def episode_length_buf(self, lengths: torch.Tensor) -> None:
         self._lengths.copy_(lengths)
         self._told["episode_length"].copy_(lengths)
+
+    def draw_elsewhere(self, which: torch.Tensor) -> None:
+        """Make the images of the environments which (num_envs,) bool lessons in seeing from the next step on.
+
+        See `grasp_training.tasks.GraspEnv.draw_elsewhere`.
+
+        Raises:
+            ValueError: the environments cannot give lessons.
+        """
+        if not self.gives_lessons:
+            raise ValueError("These environments give no lessons in seeing: they have no draw_elsewhere")
+        self._told["lesson"].copy_(which)
 
     def get_observations(self) -> TensorDict:
         """Return the current observations; all groups have to have made as many steps."""

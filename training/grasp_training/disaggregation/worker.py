@@ -54,6 +54,15 @@ class HasCurriculum(Protocol):
     curriculum: Curriculum
 
 
+@runtime_checkable
+class SightLessons(Protocol):
+    """Environments whose images can be lessons in seeing: each a scene of its own."""
+
+    def draw_elsewhere(self, which: torch.Tensor) -> None:
+        """Turn the images of the environments which (n,) bool into lessons, and those of the others back."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setup:
     """What simulators need to know of a run, beside the task."""
@@ -105,6 +114,8 @@ class Description:
     """Control steps of the longest episode."""
     curriculum: CurriculumConfig | None
     """Curriculum of the environments, if they have one."""
+    lessons: bool
+    """Whether their images can be lessons in seeing."""
 
     def to_json(self) -> str:
         """Return it as JSON."""
@@ -237,6 +248,8 @@ class SimulationWorker:
         env, rows = block.env, block.rows
         if isinstance(env, HasCurriculum):
             env.curriculum.level = level
+        if isinstance(env, SightLessons):
+            env.draw_elsewhere(told["lesson"][rows] > 0)
         lengths = told["episode_length"][rows]
         if bool((lengths >= 0).any()):
             env.episode_length_buf = torch.where(lengths >= 0, lengths, env.episode_length_buf)
@@ -265,7 +278,8 @@ class SimulationWorker:
         shown = env.get_observations()
         observations = {str(name): specification(shown[name]) for name in shown.keys()}  # noqa: SIM118
         curriculum = env.curriculum.config if isinstance(env, HasCurriculum) else None
-        return Description(observations, env.num_actions, int(env.max_episode_length), curriculum)
+        lessons = isinstance(env, SightLessons)
+        return Description(observations, env.num_actions, int(env.max_episode_length), curriculum, lessons)
 
     def _follow_curriculum(self) -> None:
         for blocks in self._blocks.values():

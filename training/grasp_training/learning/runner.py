@@ -14,6 +14,7 @@ from rsl_rl.runners import DistillationRunner, OnPolicyRunner
 
 from grasp_training.disaggregation import RemoteVecEnv, Wiring
 from grasp_training.learning.config import CheckpointConfig
+from grasp_training.learning.distillation import StereoDistillation
 from grasp_training.learning.overlapped import Collector, Rollout, behaviour_divergence
 from grasp_training.learning.random_state import environment_seed, random_state, restore_random_state
 from grasp_training.learning.run_logger import RunLogger, SilentLogger
@@ -208,3 +209,11 @@ class OverlappedRunner(CheckpointedRunner):
 
 class CheckpointedDistillationRunner(CheckpointedRunner, DistillationRunner):
     """The same for distillation: refuses to learn before a teacher is loaded."""
+
+    alg: StereoDistillation
+
+    def __init__(self, env: VecEnv, *args: Any) -> None:
+        """As the base class; environments that can, give lessons in seeing."""
+        super().__init__(env, *args)
+        if isinstance(env, RemoteVecEnv) and env.gives_lessons:
+            self.alg.use_lessons(env.draw_elsewhere)
