@@ -16,6 +16,7 @@ import torch
 from torch.distributed import HashStore
 
 from grasp_training.disaggregation import Description, Placement, RemoteVecEnv, Route, Setup, SingleWiring
+from grasp_training.disaggregation.messages import RecordLayout
 from grasp_training.disaggregation.worker import SimulationWorker
 from grasp_training.learning.config import TeacherConfig
 from grasp_training.learning.rsl_rl_settings import teacher_settings
@@ -186,10 +187,10 @@ def _simulator_bytes(
 
 
 class _Nobody:
-    """A link that answers at once, with nothing."""
+    """A link that answers at once: observations and rewards of zero, no figures."""
 
-    def __init__(self, route: Route, step: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self.route, self._step = route, step
+    def __init__(self, route: Route, layout: RecordLayout) -> None:
+        self.route, self._layout = route, layout
         self._count = 0
 
     def first(self, results: torch.Tensor) -> None:
@@ -197,7 +198,9 @@ class _Nobody:
 
     def send(self, actions: torch.Tensor, results: torch.Tensor) -> None:
         self._count += 1
-        self._step(results).fill_(self._count)
+        views = self._layout.views(results)
+        views["step"].fill_(self._count)
+        views["figures"].fill_(torch.nan)
 
     def wait(self) -> None:
         """Return."""
@@ -215,7 +218,7 @@ def _learner_bytes(
     setup = _setup(config, groups, num_envs)
     layout = description.results(setup)
     (route,) = SingleWiring.placement.routes(1)
-    link = _Nobody(route, lambda results: layout.views(results)["step"])
+    link = _Nobody(route, layout)
     env = RemoteVecEnv(task, setup, description, [link], HashStore())
     single = dataclasses.replace(config, placement="single", mode="synchronous")
     runner = CheckpointedRunner(
