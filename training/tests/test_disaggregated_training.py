@@ -10,8 +10,9 @@ import pytest
 import torch
 from learning_samples import small_student, small_teacher
 from ranks_in_threads import train_in_threads
-from toy_environment import ToyEnv, ToyTask, make_toy_env
+from toy_environment import LessonToyEnv, ToyEnv, ToyTask, make_lesson_env, make_toy_env
 
+from grasp_training.disaggregation import RemoteVecEnv, Setup, SingleWiring
 from grasp_training.learning import TeacherConfig, train_student, train_teacher
 from grasp_training.learning.config import DepthNetworkConfig
 from grasp_training.runs import RunFolder
@@ -116,8 +117,15 @@ def test_the_level_that_the_learner_keeps_reaches_every_block(tmp_path: Path) ->
     )
 
 
-def test_a_student_is_distilled_the_same_bit_for_bit(tmp_path: Path) -> None:
-    """Images, the recurrent student's memory, who acts when: all of it is the learner's."""
+@pytest.mark.parametrize("make", [make_toy_env, make_lesson_env], ids=["plain", "lessons"])
+def test_a_student_is_distilled_the_same_bit_for_bit(make: Any, tmp_path: Path) -> None:
+    """Images, the recurrent student's memory, who acts when, who sees what: all of it is the learner's."""
+    made: list[ToyEnv] = []
+
+    def make_env_and_keep(*arguments: Any) -> ToyEnv:
+        made.append(make(*arguments))
+        return made[-1]
+
     task = ToyTask(episode_steps=5)
     train_teacher(teacher("teacher", "single"), task, make_toy_env, tmp_path)
     contents = []
@@ -126,15 +134,51 @@ def test_a_student_is_distilled_the_same_bit_for_bit(tmp_path: Path) -> None:
             small_student(name, "teacher"), placement=placement, env_blocks=4, num_envs=8
         )
         if placement == "single":
-            folder = train_student(config, task, make_toy_env, tmp_path)
+            folder = train_student(config, task, make_env_and_keep, tmp_path)
         else:
-            folder = train_in_threads(config, task, make_toy_env, tmp_path, train=train_student)
+            folder = train_in_threads(config, task, make_env_and_keep, tmp_path, train=train_student)
         contents.append(folder.checkpoints().load_latest().content)
     first, second = contents
     for key, value in first["student_state_dict"].items():
         assert torch.equal(value, second["student_state_dict"][key]), key
     assert first["environment"] == second["environment"]
     assert first["iteration"] == 3
+    if make is make_lesson_env:
+        given = sorted(int(env.lessons.sum()) for env in made if isinstance(env, LessonToyEnv))
+        assert given == [0, 0, 0, 0, 0, 0, 2, 2], "a quarter of the environments, in either run"
+
+
+def seven_environments(make: Any) -> RemoteVecEnv:
+    """Seven environments in three blocks, with places and their labels."""
+    setup = Setup(7, 3, ("privileged", "object_position"), "training", seed=0)
+    env = SingleWiring().connect(make, ToyTask(), setup)
+    assert isinstance(env, RemoteVecEnv)
+    return env
+
+
+def test_lessons_are_given_by_the_environments_asked_for_from_the_next_step_on() -> None:
+    env = seven_environments(make_lesson_env)
+
+    def drawn_elsewhere() -> list[bool]:
+        shown = env.get_observations()
+        return (shown["object_position"][:, :2] != shown["privileged"][:, :2]).all(dim=1).tolist()
+
+    which = [True, False, False, True, True, False, True]
+    env.draw_elsewhere(torch.tensor(which))
+    assert drawn_elsewhere() == [False] * 7
+    for _ in range(2):
+        env.step(torch.zeros(7, 11))
+        assert drawn_elsewhere() == which
+    env.draw_elsewhere(torch.zeros(7, dtype=torch.bool))
+    env.step(torch.zeros(7, 11))
+    assert drawn_elsewhere() == [False] * 7
+
+
+def test_environments_that_give_no_lessons_say_so() -> None:
+    env = seven_environments(make_toy_env)
+    assert not env.gives_lessons
+    with pytest.raises(ValueError, match="give no lessons in seeing"):
+        env.draw_elsewhere(torch.ones(7, dtype=torch.bool))
 
 
 def test_a_run_goes_on_under_another_placement_from_its_checkpoint(tmp_path: Path) -> None:

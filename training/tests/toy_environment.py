@@ -53,22 +53,27 @@ class ToyEnv(VecEnv):
         self._place[ids] = places * (1.0 + 0.1 * self.curriculum.level)
         self.episode_length_buf[ids] = 0
 
+    def _drawn(self) -> torch.Tensor:
+        """The place (n, 2) that images show, and that the label is of."""
+        return self._place
+
     def get_observations(self) -> TensorDict:
         proprioception = torch.zeros(self.num_envs, 69)
         proprioception[:, :2] = self._position
+        drawn = self._drawn()
         made = {
             "proprioception": proprioception,
             "privileged": torch.cat([self._place, self._place - self._position], dim=1),
-            "object_position": torch.cat([self._place, torch.zeros(self.num_envs, 1)], dim=1),
+            "object_position": torch.cat([drawn, torch.zeros(self.num_envs, 1)], dim=1),
         }
         if "stereo" in self.groups:
-            made["stereo"] = self._images()
+            made["stereo"] = self._images(drawn)
         return TensorDict({name: made[name] for name in self.groups}, batch_size=[self.num_envs])
 
-    def _images(self) -> torch.Tensor:
+    def _images(self, drawn: torch.Tensor) -> torch.Tensor:
         height, width = self.cfg.image_size
-        rows = ((self._place[:, 1] + 1) / 2 * (height - 3)).long()
-        columns = ((self._place[:, 0] + 1) / 2 * (width - 5)).long()
+        rows = ((drawn[:, 1] + 1) / 2 * (height - 3)).long()
+        columns = ((drawn[:, 0] + 1) / 2 * (width - 5)).long()
         images = torch.full((self.num_envs, 2, height, width, 3), 40, dtype=torch.uint8)
         index = torch.arange(self.num_envs)
         for row in range(3):
@@ -96,3 +101,24 @@ class ToyEnv(VecEnv):
 def make_toy_env(config: ToyTask, num_envs: int, groups: tuple[str, ...], objects: str, seed: int) -> ToyEnv:
     """Make toy environments with the signature of `grasp_training.tasks.make_env`."""
     return ToyEnv(config, num_envs, groups, objects, seed)
+
+
+class LessonToyEnv(ToyEnv):
+    """Toy environments that give lessons in seeing: there the place is drawn opposite to where it is."""
+
+    def __init__(self, config: ToyTask, num_envs: int, *arguments: Any) -> None:
+        super().__init__(config, num_envs, *arguments)
+        self.lessons = torch.zeros(num_envs, dtype=torch.bool)
+
+    def draw_elsewhere(self, which: torch.Tensor) -> None:
+        self.lessons = which
+
+    def _drawn(self) -> torch.Tensor:
+        return torch.where(self.lessons[:, None], -self._place, self._place)
+
+
+def make_lesson_env(
+    config: ToyTask, num_envs: int, groups: tuple[str, ...], objects: str, seed: int
+) -> LessonToyEnv:
+    """Make toy environments that give lessons."""
+    return LessonToyEnv(config, num_envs, groups, objects, seed)
