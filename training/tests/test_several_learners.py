@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
-from ranks_in_processes import one_whole_batch, placed_teacher
-from toy_environment import ToyTask, make_toy_env
+from learning_samples import small_student
+from ranks_in_processes import LIMITS, one_whole_batch, placed_teacher
+from toy_environment import ToyTask, make_lesson_env, make_toy_env
 
-from grasp_training.learning import train_teacher
+from grasp_training.learning import train_student, train_teacher
 from grasp_training.learning.placed import train_placed
 from grasp_training.runs import run_folder
 
@@ -39,3 +41,15 @@ def test_learners_go_on_together_from_a_checkpoint(tmp_path: Path) -> None:
     content = folder.checkpoints().load_latest().content
     assert content["environment_steps"] == 4 * 12 * 8
     assert content["actor_state_dict"]["obs_normalizer.count"] == 4 * 12 * 8
+
+
+def test_learners_distil_together_with_lessons_in_seeing(tmp_path: Path) -> None:
+    train_teacher(one_whole_batch("teacher", "single"), TASK, make_toy_env, tmp_path)
+    config = dataclasses.replace(
+        small_student("student", "teacher"), num_envs=12, placement="data-parallel:2", limits=LIMITS
+    )
+    train_placed(train_student, config, TASK, make_lesson_env, tmp_path)
+    content = run_folder(tmp_path, "student").checkpoints().load_latest().content
+    steps = 3 * 12 * config.distillation.steps_per_rollout
+    assert content["environment_steps"] == steps
+    assert content["student_state_dict"]["normalizer.count"] == steps, "what either learner saw counts"
