@@ -94,7 +94,7 @@ def fail_in_threads(folder: Path, make_env, limits: Limits = LIMITS) -> tuple[st
                 simulate(simulator, make_env, ToyTask())
         except Exception as error:  # noqa: BLE001
             raised.append(str(error))
-            simulator.transport.shutdown()  # as the end of its process would do
+            del simulator.transport  # closes its connections, as the end of its process would do
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -103,7 +103,11 @@ def fail_in_threads(folder: Path, make_env, limits: Limits = LIMITS) -> tuple[st
     )
     with pytest.raises(RankError) as caught, learner:
         train_teacher(config, ToyTask(), make_env, folder, False, ClusterWiring(learner))
-    return str(caught.value), raised
+    said = str(caught.value)
+    del learner.transport, caught
+    thread.join(timeout=60.0)
+    assert not thread.is_alive(), "the simulator goes on without a learner"
+    return said, raised
 
 
 def test_a_slow_simulator_is_not_called_stopped(tmp_path: Path) -> None:
@@ -157,7 +161,8 @@ def test_a_rank_that_does_not_come_is_waited_for_so_long_and_no_longer() -> None
 
 
 def test_threads_of_a_run_that_ends_well_end_too(tmp_path: Path) -> None:
+    before = threading.enumerate()
     config = dataclasses.replace(small_teacher("well", 2, 4), placement="2:1")
     train_in_threads(config, ToyTask(), make_toy_env, tmp_path)
-    names = [thread.name for thread in threading.enumerate()]
+    names = [thread.name for thread in threading.enumerate() if thread not in before]
     assert not [name for name in names if name.startswith("pulse of")]
