@@ -81,6 +81,8 @@ class Setup:
     """Groups of environments that take turns (2 in overlapped runs)."""
     depth: DepthType = "float16"
     """How depth is sent."""
+    rollout_steps: int = 0
+    """Control steps of a rollout whose observations learners keep where they arrive; 0 keeps none."""
 
     def sizes(self) -> tuple[int, ...]:
         """Return the environments in each block."""
