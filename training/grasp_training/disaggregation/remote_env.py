@@ -30,6 +30,9 @@ Step = tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]
 Summary = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
 """The same without observations."""
 
+Allocate = Callable[[tuple[int, ...]], torch.Tensor]
+"""Returns zeroed bytes of a shape, for records to lie in."""
+
 SumOutcomes = Callable[[int, int], tuple[int, int]]
 """Adds episodes and successes over all learners."""
 
@@ -57,6 +60,11 @@ def own_outcomes(episodes: int, successes: int) -> tuple[int, int]:
     return episodes, successes
 
 
+def own_memory(shape: tuple[int, ...]) -> torch.Tensor:
+    """Return zeroed bytes uint8 of a shape in this process's memory."""
+    return torch.zeros(shape, dtype=torch.uint8)
+
+
 class RemoteVecEnv(VecEnv):
     """One learner's environments, wherever they are simulated.
 
@@ -80,6 +88,7 @@ class RemoteVecEnv(VecEnv):
         names: NameStore,
         device: torch.device | str = "cpu",
         sum_outcomes: SumOutcomes = own_outcomes,
+        allocate: Allocate = own_memory,
     ) -> None:
         """Prepare to step; nothing is received before observations are asked for.
 
@@ -91,6 +100,7 @@ class RemoteVecEnv(VecEnv):
             names: where simulators tell the names of figures.
             device: where records arrive.
             sum_outcomes: adds up over learners.
+            allocate: gives the memory in which records lie; links may want it to be of a kind.
         """
         self.cfg, self.device = task, device
         self.num_actions, self.max_episode_length = description.num_actions, description.max_episode_length
@@ -101,11 +111,11 @@ class RemoteVecEnv(VecEnv):
         self._names = [FigureNames(names, link.route.simulator) for link in links]
         self._groups = tuple(description.observations)
         results = description.results(setup)
-        self._buffers = [results.new(self.num_envs, device) for _ in range(2)]
+        self._buffers = [allocate((self.num_envs, results.size)).to(device) for _ in range(2)]
         self._views = [results.views(buffer) for buffer in self._buffers]
         self._steps = [0] * len(self.group_rows)
         actions = description.actions()
-        self._outgoing = actions.new(self.num_envs, device)
+        self._outgoing = allocate((self.num_envs, actions.size)).to(device)
         self._told = actions.views(self._outgoing)
         self._lengths = torch.zeros(self.num_envs, dtype=torch.long, device=device)
         self._told["episode_length"].fill_(-1)

@@ -20,6 +20,7 @@ from grasp_training.disaggregation.messages import (
     DepthType,
     ObservationSpec,
     RecordLayout,
+    Transport,
     action_layout,
     observation_field,
     result_layout,
@@ -81,6 +82,8 @@ class Setup:
     """Groups of environments that take turns (2 in overlapped runs)."""
     depth: DepthType = "float16"
     """How depth is sent."""
+    transport: Transport = "auto"
+    """How records cross between ranks."""
 
     def sizes(self) -> tuple[int, ...]:
         """Return the environments in each block."""

@@ -123,6 +123,7 @@ class TrainingSession:
             seed,
             turns=config.turns,
             depth=config.depth_type,
+            transport=config.transport,
         )
         env = self._wiring.connect(make_env, self._task, setup)
         seed_everything(seed)  # again: whether the environments were made here must not matter
