@@ -1,6 +1,6 @@
 """Disaggregated simulation: simulators on some ranks, policy, experience and optimization on others."""
 
-from grasp_training.disaggregation.messages import DepthType, read_depth
+from grasp_training.disaggregation.messages import DepthType, Transport, read_depth
 from grasp_training.disaggregation.placement import Placement, Role, Route
 from grasp_training.disaggregation.remote_env import RemoteVecEnv
 from grasp_training.disaggregation.wiring import SingleWiring, Wiring
@@ -16,6 +16,7 @@ __all__ = [
     "Setup",
     "SimulationWorker",
     "SingleWiring",
+    "Transport",
     "Wiring",
     "read_depth",
 ]

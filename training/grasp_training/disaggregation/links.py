@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -154,8 +155,18 @@ class GroupLink:
         self._channel.wait(self._channel.send(actions), self._limits.step_s)
 
 
-class _Port:
+class Port(Protocol):
     """A simulator's end of one route."""
+
+    route: Route
+
+    def answer(self) -> bool:
+        """Wait for actions, step and answer; return whether there is more to come."""
+        ...
+
+
+class GroupPort:
+    """A simulator's end of a route to a learner in another rank."""
 
     def __init__(self, cluster: Cluster, worker: SimulationWorker, route: Route) -> None:
         self.route, self._cluster, self._worker = route, cluster, worker
@@ -171,7 +182,7 @@ class _Port:
         self._receiving = self._channel.receive(self._actions)
 
     def answer(self) -> bool:
-        """Wait for actions, step and answer; return whether there is more to come."""
+        """See `Port`."""
         limits, pulse = self._cluster.limits, self._cluster.pulse
         pulse.doing(f"waiting for the actions of step {self._steps + 1}")
         self._channel.wait(self._receiving, limits.update_s, f"actions of step {self._steps + 1}")
@@ -186,12 +197,12 @@ class _Port:
         return True
 
 
-def serve(cluster: Cluster, worker: SimulationWorker) -> None:
+def serve(ports: Sequence[Port]) -> None:
     """Simulate for the learners, route by route in turn, until they say that the run is over.
 
     Raises:
         RankError: a learner is dead, stopped or too slow.
     """
-    ports = [_Port(cluster, worker, route) for route in sorted(worker.routes, key=lambda r: r.group)]
-    while ports:
-        ports = [port for port in ports if port.answer()]
+    serving = sorted(ports, key=lambda port: port.route.group)
+    while serving:
+        serving = [port for port in serving if port.answer()]

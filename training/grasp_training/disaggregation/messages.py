@@ -16,6 +16,10 @@ import torch
 DepthType = Literal["float16", "uint16"]
 """How depth is sent and kept: metres as float16, or millimetres as uint16 (0 to 65.5 m)."""
 
+Transport = Literal["auto", "messages"]
+"""How records cross between ranks: through memory that ranks of one machine share, and as messages of a
+process group between machines; or always as messages."""
+
 DEPTH = "depth"
 """Observation group that is sent as `DepthType`."""
 

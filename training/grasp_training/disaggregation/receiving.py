@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from grasp_training.disaggregation.messages import RecordLayout
+
+Allocate = Callable[[tuple[int, ...]], torch.Tensor]
+"""Returns zeroed bytes uint8 of a shape, for records to lie in."""
+
+
+def memory_on(device: torch.device | str) -> Allocate:
+    """Return what allocates on a device."""
+    return lambda shape: torch.zeros(shape, dtype=torch.uint8, device=device)
 
 
 class ReceiveBuffers:
@@ -21,7 +31,7 @@ class ReceiveBuffers:
         num_envs: int,
         rollout_steps: int = 0,
         rollouts: int = 1,
-        device: torch.device | str = "cpu",
+        allocate: Allocate = memory_on("cpu"),
     ) -> None:
         """Allocate.
 
@@ -30,13 +40,13 @@ class ReceiveBuffers:
             num_envs: rows of every slot.
             rollout_steps: control steps of a rollout that is kept, or 0.
             rollouts: rollouts that are kept; 2 where one is learnt from while the other is collected.
-            device: where records arrive.
+            allocate: gives the memory.
         """
         self.layout, self.rollout_steps = layout, rollout_steps
         self._rollouts = rollouts if rollout_steps else 1
         self._slots = rollout_steps + 1 if rollout_steps else 2
         shape = (self._rollouts, self._slots, num_envs, layout.size)
-        self._records = torch.zeros(shape, dtype=torch.uint8, device=device)
+        self._records = allocate(shape)
         self._views = [[layout.views(records) for records in rollout] for rollout in self._records]
 
     @property

@@ -21,7 +21,7 @@ from grasp_training.disaggregation.messages import (
     TIME_OUT,
     observation_field,
 )
-from grasp_training.disaggregation.receiving import ReceiveBuffers
+from grasp_training.disaggregation.receiving import Allocate, ReceiveBuffers, memory_on
 from grasp_training.disaggregation.worker import Description, FigureNames, NameStore, Setup
 from grasp_training.tasks.curriculum import Curriculum
 
@@ -82,6 +82,7 @@ class RemoteVecEnv(VecEnv):
         names: NameStore,
         device: torch.device | str = "cpu",
         sum_outcomes: SumOutcomes = own_outcomes,
+        allocate: Allocate | None = None,
     ) -> None:
         """Prepare to step; nothing is received before observations are asked for.
 
@@ -93,6 +94,7 @@ class RemoteVecEnv(VecEnv):
             names: where simulators tell the names of figures.
             device: where records arrive.
             sum_outcomes: adds up over learners.
+            allocate: gives the memory in which records lie, where links want it to be of a kind.
         """
         self.cfg, self.device = task, device
         self.num_actions, self.max_episode_length = description.num_actions, description.max_episode_length
@@ -102,12 +104,13 @@ class RemoteVecEnv(VecEnv):
         self.num_envs = self._link_rows[-1].stop
         self._names = [FigureNames(names, link.route.simulator) for link in links]
         self._groups = tuple(description.observations)
+        allocate = allocate or memory_on(device)
         self._received = ReceiveBuffers(
-            description.results(setup), self.num_envs, setup.rollout_steps, setup.turns, device
+            description.results(setup), self.num_envs, setup.rollout_steps, setup.turns, allocate
         )
         self._steps = [0] * len(self.group_rows)
         actions = description.actions()
-        self._outgoing = actions.new(self.num_envs, device)
+        self._outgoing = allocate((self.num_envs, actions.size))
         self._told = actions.views(self._outgoing)
         self._lengths = torch.zeros(self.num_envs, dtype=torch.long, device=device)
         self._told["episode_length"].fill_(-1)

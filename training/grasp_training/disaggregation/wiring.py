@@ -9,9 +9,11 @@ from rsl_rl.env import VecEnv
 from torch.distributed import HashStore
 
 from grasp_training.disaggregation.cluster import Cluster
-from grasp_training.disaggregation.links import GroupLink, Link, LocalLink, serve
-from grasp_training.disaggregation.placement import Placement, Route
+from grasp_training.disaggregation.links import GroupLink, GroupPort, Link, LocalLink, Port, serve
+from grasp_training.disaggregation.placement import Placement, Role, Route
 from grasp_training.disaggregation.remote_env import RemoteVecEnv
+from grasp_training.disaggregation.shared_links import SharedLink, SharedPort
+from grasp_training.disaggregation.shared_memory import MappedMemory, SharedMemory, can_share
 from grasp_training.disaggregation.worker import Description, MakeBlock, Setup, SimulationWorker
 
 
@@ -87,9 +89,13 @@ class ClusterWiring:
         setup = Setup.from_json(self.agree(_SETUP, setup.to_json() if self.learner == 0 else None))
         routes = [route for route in self.placement.routes(setup.blocks, setup.turns)
                   if route.learner == self.learner]  # fmt: skip
+        allocate = None
         if cluster.role.simulator is None:
-            links: Sequence[Link] = [GroupLink(cluster, route) for route in routes]
+            memory = SharedMemory(cluster.role.rank, cluster.publish) if _may_share(cluster, setup) else None
             description = self._described(routes)
+            links: Sequence[Link] = [self._link(route, memory) for route in routes]
+            if memory:
+                allocate = memory.new
         else:
             worker = SimulationWorker(
                 cluster.role.simulator, self.placement, setup, make_env, task, cluster.store
@@ -97,7 +103,7 @@ class ClusterWiring:
             links = [LocalLink(worker, route) for route in routes]
             description = worker.description
         self._env = RemoteVecEnv(
-            task, setup, description, links, cluster.store, cluster.device, cluster.sum_outcomes
+            task, setup, description, links, cluster.store, cluster.device, cluster.sum_outcomes, allocate
         )
         return self._env
 
@@ -106,11 +112,21 @@ class ClusterWiring:
         if self._env:
             self._env.close()
 
+    def _link(self, route: Route, memory: SharedMemory | None) -> Link:
+        """Return a link through shared memory, if the simulator reaches it."""
+        cluster, role = self._cluster, self._role_of(route.simulator)
+        if memory and cluster.await_value(_reach(route.simulator, self.learner), role) == _YES:
+            return SharedLink(cluster, route, memory)
+        return GroupLink(cluster, route)
+
+    def _role_of(self, simulator: int) -> Role:
+        return self._cluster.roles[self.placement.rank_of_simulator(simulator)]
+
     def _described(self, routes: list[Route]) -> Description:
         """Return what the simulators say of their environments: all the same."""
         cluster, found = self._cluster, {}
         for route in routes:
-            role = cluster.roles[self.placement.rank_of_simulator(route.simulator)]
+            role = self._role_of(route.simulator)
             found[role] = Description.from_json(cluster.await_value(_description(route.simulator), role))
         (first, description), *others = found.items()
         for role, other in others:
@@ -131,11 +147,41 @@ def simulate(cluster: Cluster, make_env: MakeBlock, task: Any) -> None:
     simulator = cluster.role.simulator
     worker = SimulationWorker(simulator, cluster.placement, setup, make_env, task, cluster.store)
     cluster.publish(_description(simulator), worker.description.to_json())
-    serve(cluster, worker)
+    learners = {route.learner for route in worker.routes}
+    memories = {learner: _reached_memory(cluster, setup, learner) for learner in sorted(learners)}
+    serve([_port(cluster, worker, route, memories[route.learner]) for route in worker.routes])
+
+
+def _reached_memory(cluster: Cluster, setup: Setup, learner: int) -> MappedMemory | None:
+    """Return the memory that a learner shares, if it does and this rank reaches it; the learner is told."""
+    if not _may_share(cluster, setup):
+        return None
+    assert cluster.role.simulator is not None
+    owner = cluster.roles[cluster.placement.rank_of_learner(learner)]
+    memory = MappedMemory(owner.rank, lambda key: cluster.await_value(key, owner))
+    reached = memory.reachable()
+    cluster.publish(_reach(cluster.role.simulator, learner), _YES if reached else _NO)
+    return memory if reached else None
+
+
+def _port(cluster: Cluster, worker: SimulationWorker, route: Route, memory: MappedMemory | None) -> Port:
+    if memory:
+        return SharedPort(cluster, worker, route, memory)
+    return GroupPort(cluster, worker, route)
+
+
+def _may_share(cluster: Cluster, setup: Setup) -> bool:
+    """Say whether ranks are to look for memory that they share; the same in all ranks."""
+    return setup.transport == "auto" and not cluster.device.startswith("cuda") and can_share()
 
 
 _SETUP = "setup"
+_YES, _NO = "yes", "no"
 
 
 def _description(simulator: int) -> str:
     return f"description/{simulator}"
+
+
+def _reach(simulator: int, learner: int) -> str:
+    return f"reach/{simulator}/{learner}"

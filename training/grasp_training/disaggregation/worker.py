@@ -20,6 +20,7 @@ from grasp_training.disaggregation.messages import (
     DepthType,
     ObservationSpec,
     RecordLayout,
+    Transport,
     action_layout,
     observation_field,
     result_layout,
@@ -83,6 +84,8 @@ class Setup:
     """How depth is sent."""
     rollout_steps: int = 0
     """Control steps of a rollout whose observations learners keep where they arrive; 0 keeps none."""
+    transport: Transport = "auto"
+    """How records cross between ranks."""
 
     def sizes(self) -> tuple[int, ...]:
         """Return the environments in each block."""

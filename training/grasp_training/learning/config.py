@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from grasp_training.disaggregation.liveness import Limits
-from grasp_training.disaggregation.messages import DEPTH, DepthType
+from grasp_training.disaggregation.messages import DEPTH, DepthType, Transport
 from grasp_training.disaggregation.placement import Placement, block_sizes
 from grasp_training.runs import ConfigurationError
 
@@ -140,6 +140,9 @@ class RunConfig:
     """How often all ranks are started anew, from the last checkpoint, after one has failed."""
     depth_type: DepthType = "float16"
     """How depth is sent and kept: metres as float16, or millimetres as uint16."""
+    transport: Transport = "auto"
+    """How records cross between ranks: `auto` through memory that ranks of one machine share, and as messages
+    of a process group between machines; `messages` always as messages."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """Checkpoints."""
 

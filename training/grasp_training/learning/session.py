@@ -130,6 +130,7 @@ class TrainingSession:
             turns=config.turns,
             depth=config.depth_type,
             rollout_steps=self._steps_per_rollout if keep_rollouts else 0,
+            transport=config.transport,
         )
         env = self._wiring.connect(make_env, self._task, setup)
         seed_everything(seed)  # again: whether the environments were made here must not matter
