@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import mujoco
@@ -13,6 +15,7 @@ import warp
 
 from grasp_description.cameras import STEREO_RIG, StereoRig
 from grasp_description.objects import MAX_PARTS, object_set
+from grasp_description.rendering import StereoRenderer, nominal_scene
 from grasp_description.robot import JOINT_NAMES
 from grasp_description.scene import OBJECT_GEOMS, apply_object, build_model
 from grasp_training.simulators import MujocoSimulator
@@ -130,6 +133,34 @@ def test_images_are_mujoco_warps_of_the_same_scene(index):
     different = (rgb[0].numpy().astype(int) - expected).__abs__().max(-1) > 2
     assert different.mean() < 1e-3, f"{different.sum()} pixels differ"
     assert expected.std() > 10, "an image of something"
+
+
+def test_kernels_are_generated_one_at_a_time(monkeypatch):
+    """A context's first rendering generates its kernel, and Warp cannot do that in two threads at once."""
+    model = build_model()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    one = nominal_scene(model, data)
+    scene = type(one)(**{name: np.concatenate([value, value]) for name, value in vars(one).items()})
+    known, at_once, most = [], [], []
+    render = mujoco_warp.render
+
+    def observed(model, data, context):
+        first = not any(context is other for other in known)
+        if first:
+            known.append(context)
+            at_once.append(context)
+            most.append(len(at_once))
+            time.sleep(0.01)
+        render(model, data, context)
+        if first:
+            at_once.pop()
+
+    monkeypatch.setattr(mujoco_warp, "render", observed)
+    with ThreadPoolExecutor(3) as threads:
+        images = list(threads.map(lambda _: StereoRenderer(2, threads=2).render(scene)[0], range(3)))
+    assert most == [1] * 6
+    assert all(np.array_equal(image, images[0]) for image in images)
 
 
 def test_depth_is_what_plain_mujocos_rays_hit():

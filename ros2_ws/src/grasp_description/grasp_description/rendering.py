@@ -6,7 +6,9 @@ those not in use are put out of sight.
 """
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import mujoco
@@ -23,6 +25,10 @@ SLOT_TYPES = (
     mujoco.mjtGeom.mjGEOM_ELLIPSOID,
 )
 _OUT_OF_SIGHT = np.array([0.0, 0.0, -50.0])
+
+_generating_code = threading.Lock()
+"""MuJoCo Warp generates each context's kernel when it first renders. Warp's code generation is not safe in
+several threads at once: a kernel can come out that leaves a type of geom out of every image."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +101,24 @@ class StereoRenderer:
         rgb = np.empty((n, 2, rig.height, rig.width, 3), np.uint8)
         depth = np.empty((n, 2, rig.height, rig.width), np.float32) if self.depth else None
         jobs = list(zip(self._tracers, self._slices, strict=True))
-        if self._pool is None:
-            for tracer, part in jobs:
-                tracer.render(state, part, rgb, depth)
-        else:
-            for future in [
-                self._pool.submit(tracer.render, state, part, rgb, depth) for tracer, part in jobs
-            ]:
-                future.result()
+        # Warp's device is the process's, not the thread's: set here, around all threads.
+        with _on_cpu():
+            if self._pool is None:
+                for tracer, part in jobs:
+                    tracer.render(state, part, rgb, depth)
+            else:
+                for future in [
+                    self._pool.submit(tracer.render, state, part, rgb, depth) for tracer, part in jobs
+                ]:
+                    future.result()
         return rgb, depth
+
+
+def _on_cpu() -> AbstractContextManager:
+    # Imported here: Warp takes a second to start, and only rendering needs it.
+    import warp
+
+    return warp.ScopedDevice("cpu")
 
 
 class _RayTracer:
@@ -116,9 +131,9 @@ class _RayTracer:
         warp.config.log_level = warp.LOG_WARNING
         import mujoco_warp
 
-        self._warp, self._mjw, self._rig = warp, mujoco_warp, rig
+        self._mjw, self._rig = mujoco_warp, rig
         model, self._source, self._slots = _render_model(rig)
-        with warp.ScopedDevice("cpu"):
+        with _generating_code, _on_cpu():
             self._model = mujoco_warp.put_model(model)
             self._data = mujoco_warp.make_data(model, nworld=num_worlds, nconmax=1, njmax=1)
             shape = (num_worlds, model.ngeom)
@@ -137,6 +152,7 @@ class _RayTracer:
                 use_shadows=shadows,
                 enabled_geom_groups=list(range(6)),
             )
+            self._trace()
         self._size, self._rgba = self._model.geom_size.numpy(), self._model.geom_rgba.numpy()
         self._diffuse = self._model.light_diffuse.numpy()
         self._xpos = self._data.geom_xpos.numpy()
@@ -146,15 +162,17 @@ class _RayTracer:
 
     def render(self, state: SceneState, part: slice, rgb: np.ndarray, depth: np.ndarray | None) -> None:
         self._assign(state, part)
-        with self._warp.ScopedDevice("cpu"):
-            self._mjw.refit_bvh(self._model, self._data, self._context)
-            self._mjw.render(self._model, self._data, self._context)
+        self._trace()
         count, rig = part.stop - part.start, self._rig
         # Each pixel is one uint32 0xAABBGGRR or 0xAARRGGBB; its bytes are reordered without arithmetic.
         packed = self._context.rgb_data.numpy().view(np.uint8).reshape(count, 2, rig.height, rig.width, 4)
         rgb[part] = packed[..., 2::-1]
         if depth is not None:
             depth[part] = self._context.depth_data.numpy().reshape(count, 2, rig.height, rig.width)
+
+    def _trace(self) -> None:
+        self._mjw.refit_bvh(self._model, self._data, self._context)
+        self._mjw.render(self._model, self._data, self._context)
 
     def _assign(self, state: SceneState, part: slice) -> None:
         """Copy the scene into the ray tracer's arrays (numpy views of Warp's memory on the CPU)."""
