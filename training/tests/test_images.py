@@ -163,6 +163,22 @@ def test_kernels_are_generated_one_at_a_time(monkeypatch):
     assert all(np.array_equal(image, images[0]) for image in images)
 
 
+def test_depth_without_colour_is_the_left_cameras():
+    count = 3
+    both, start = simulator_at_start(count)
+    alone = MujocoSimulator(count, OBJECTS, images=True, depth=True, rgb=False, threads=1)
+    alone.reset(torch.arange(count), start)
+    alone.randomize_appearance(torch.arange(count), nominal(alone))
+    _, expected = both.render()
+    rgb, depth = alone.render()
+    assert expected is not None
+    assert depth is not None
+    assert rgb.shape[1] == 0
+    assert torch.equal(depth, expected[:, :1])
+    with pytest.raises(ValueError, match="expected one of them at least"):
+        StereoRenderer(1, rgb=False)
+
+
 def test_depth_is_what_plain_mujocos_rays_hit():
     simulator, start = simulator_at_start(1, LARGE, first=4)
     _, depth = simulator.render()

@@ -332,6 +332,7 @@ def make_env(
         substeps=config.substeps,
         images=STEREO in groups or DEPTH in groups,
         depth=DEPTH in groups,
+        rgb=STEREO in groups,
         threads=config.threads,
         scene=config.scene,
     )
