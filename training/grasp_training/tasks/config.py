@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from grasp_description.scene import SceneConfig
 from grasp_description.workcell import CONTROL_RATE_HZ, EPISODE_LENGTH_S, PHYSICS_RATE_HZ
+from grasp_training.tasks.depth_sensor import DepthSensorConfig
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class RandomizationConfig:
     calibration leaves"""
     camera_rotation_rad: float = 0.01
     """rad, half range of each camera's rotation about the nominal one; the same"""
+    depth_sensor: DepthSensorConfig = field(default_factory=DepthSensorConfig)
+    """errors of the depth camera (group depth)"""
     appearance_change: float = 0.0
     """probability, each step, that colours, light and camera poses change in mid-episode: a student then sees
     many more scenes in as many steps"""
