@@ -20,7 +20,8 @@ from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.remote_env import RemoteVecEnv
 from grasp_training.disaggregation.worker import Setup, SimulationWorker
 from grasp_training.learning import NetworkConfig, PpoConfig, TeacherConfig, train_student, train_teacher
-from grasp_training.learning.overlapped import Collector
+from grasp_training.learning.overlapped import Collector, correct_staleness
+from grasp_training.learning.received_storage import ReceivingPPO
 from grasp_training.learning.rsl_rl_settings import teacher_settings
 from grasp_training.runs import ConfigurationError, RunFolder
 
@@ -48,7 +49,7 @@ class RecordingLink(LocalLink):
 
 
 def collector_of(config: TeacherConfig) -> tuple[Collector, PPO, list[str]]:
-    placement, setup = Placement.parse("single"), Setup(8, 4, GROUPS, "training", seed=0, turns=2)
+    placement, setup = Placement.parse("single"), Setup(8, 4, GROUPS, "training", 0, turns=2, rollout_steps=8)
     names = HashStore()
     worker = SimulationWorker(0, placement, setup, make_toy_env, TASK, names)
     links, events = [RecordingLink(worker, route) for route in worker.routes], []
@@ -56,7 +57,7 @@ def collector_of(config: TeacherConfig) -> tuple[Collector, PPO, list[str]]:
         link.events = events
     env = RemoteVecEnv(TASK, setup, worker.description, links, names)
     settings = teacher_settings(config) | {"multi_gpu": None}
-    algorithm = PPO.construct_algorithm(env.get_observations(), env, settings, "cpu")
+    algorithm = ReceivingPPO.construct_algorithm(env.get_observations(), env, settings, "cpu")
     algorithm.train_mode()
     return Collector(algorithm, env, seed=0), algorithm, events
 
@@ -89,6 +90,31 @@ def test_what_is_stored_is_what_the_behaviour_policy_did_and_said() -> None:
     assert (storage.observations["proprioception"][7] == 0).all(), "and begin anew"
     assert storage.observations["proprioception"][1:7].abs().sum() > 0
     assert float(storage.advantages.mean()) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_what_an_older_policy_collected_is_weighted_and_compared_with_the_policy_at_hand() -> None:
+    collector, algorithm, _ = collector_of(overlapped("r"))
+    collector.take_parameters(0)
+    collector.start()
+    storage = collector.finish().storage
+    advantages, said = storage.advantages.clone(), storage.actions_log_prob.clone()
+    figures = correct_staleness(algorithm, storage)
+    torch.testing.assert_close(storage.advantages, advantages)
+    assert figures["policy/behaviour_kl"] == pytest.approx(0.0, abs=1e-6)
+    with torch.no_grad():
+        algorithm.actor.mlp[-1].bias += 0.3
+    figures = correct_staleness(algorithm, storage)
+    assert figures["policy/behaviour_kl"] > 0.01
+    step = 3
+    with torch.no_grad():
+        algorithm.actor(storage.observations[step], stochastic_output=True)
+        at_hand = algorithm.actor.get_output_log_prob(storage.actions[step])[:, None]
+        mean = algorithm.actor.output_distribution_params[0]
+    torch.testing.assert_close(storage.actions_log_prob[step], at_hand)
+    torch.testing.assert_close(storage.distribution_params[0][step], mean)  # type: ignore[index]
+    weight = (at_hand - said[step]).exp()
+    assert weight.std() > 0.01
+    torch.testing.assert_close(storage.advantages[step], advantages[step] * weight.clamp(max=2.0))
 
 
 def test_parameters_learnt_meanwhile_are_taken_on_only_between_rollouts() -> None:

@@ -141,7 +141,15 @@ def _learn(wiring: Wiring, trial: Trial, folder: Path) -> None:
         actor=NetworkConfig(hidden_sizes=(8,)),
         critic=NetworkConfig(hidden_sizes=(8,)),
     )
-    setup = Setup(trial.num_envs, config.blocks(), groups, "training", 0, turns=config.turns)
+    setup = Setup(
+        trial.num_envs,
+        config.blocks(),
+        groups,
+        "training",
+        0,
+        turns=config.turns,
+        rollout_steps=trial.costs.steps,
+    )
     env = wiring.connect(make_stand_in, _task(trial), setup)
     settings = teacher_settings(config, wiring.learner)
     settings["algorithm"]["class_name"] = StandInPPO

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rsl_rl.algorithms import PPO
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
 from grasp_training.benchmarks.schedule import Costs, Span
+from grasp_training.learning.received_storage import ReceivingPPO
 
 SPANS: list[Span] = []
 """What the stand-ins of this process did; times in s since the epoch."""
@@ -64,7 +64,7 @@ def make_stand_in(
     return StandInEnv(config, num_envs, groups, objects, seed)
 
 
-class StandInPPO(PPO):
+class StandInPPO(ReceivingPPO):
     """A learner that sleeps; its networks act, but are small."""
 
     infer_s = 0.0

@@ -21,6 +21,7 @@ from grasp_training.disaggregation.messages import (
     TIME_OUT,
     observation_field,
 )
+from grasp_training.disaggregation.receiving import Allocate, ReceiveBuffers, own_memory
 from grasp_training.disaggregation.worker import Description, FigureNames, NameStore, Setup
 from grasp_training.tasks.curriculum import Curriculum
 
@@ -29,9 +30,6 @@ Step = tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]
 
 Summary = tuple[torch.Tensor, torch.Tensor, dict[str, Any]]
 """The same without observations."""
-
-Allocate = Callable[[tuple[int, ...]], torch.Tensor]
-"""Returns zeroed bytes of a shape, for records to lie in."""
 
 SumOutcomes = Callable[[int, int], tuple[int, int]]
 """Adds episodes and successes over all learners."""
@@ -60,17 +58,13 @@ def own_outcomes(episodes: int, successes: int) -> tuple[int, int]:
     return episodes, successes
 
 
-def own_memory(shape: tuple[int, ...]) -> torch.Tensor:
-    """Return zeroed bytes uint8 of a shape in this process's memory."""
-    return torch.zeros(shape, dtype=torch.uint8)
-
-
 class RemoteVecEnv(VecEnv):
     """One learner's environments, wherever they are simulated.
 
     Observations, rewards and dones are those of the blocks in order. Every step is one message to and one
-    from each simulator; the answers arrive in one of two buffers in turn, and observations are views of it:
-    valid until the step after next. Depth comes as it was sent (`messages.read_depth`).
+    from each simulator; the answers arrive in the slots of a rollout in turn (`ReceiveBuffers`), and
+    observations are views of them: valid until the step after next. Depth comes as it was sent
+    (`messages.read_depth`).
 
     The curriculum is global: outcomes of all blocks of all learners move it after a step, and the level goes
     out with the next actions. So do the environments whose images are to be lessons in seeing.
@@ -88,7 +82,7 @@ class RemoteVecEnv(VecEnv):
         names: NameStore,
         device: torch.device | str = "cpu",
         sum_outcomes: SumOutcomes = own_outcomes,
-        allocate: Allocate = own_memory,
+        allocate: Allocate | None = None,
     ) -> None:
         """Prepare to step; nothing is received before observations are asked for.
 
@@ -100,22 +94,23 @@ class RemoteVecEnv(VecEnv):
             names: where simulators tell the names of figures.
             device: where records arrive.
             sum_outcomes: adds up over learners.
-            allocate: gives the memory in which records lie; links may want it to be of a kind.
+            allocate: gives the memory in which records lie, for links that want it to be of a kind.
         """
         self.cfg, self.device = task, device
         self.num_actions, self.max_episode_length = description.num_actions, description.max_episode_length
+        allocate = allocate or own_memory(device)
         self._links, self._sum_outcomes = list(links), sum_outcomes
         self._block_rows, self._link_rows = _rows(setup, links)
         self.group_rows = _group_rows(links, self._link_rows)
         self.num_envs = self._link_rows[-1].stop
         self._names = [FigureNames(names, link.route.simulator) for link in links]
         self._groups = tuple(description.observations)
-        results = description.results(setup)
-        self._buffers = [allocate((self.num_envs, results.size)).to(device) for _ in range(2)]
-        self._views = [results.views(buffer) for buffer in self._buffers]
+        self._received = ReceiveBuffers(
+            description.results(setup), self.num_envs, setup.rollout_steps, setup.turns, allocate
+        )
         self._steps = [0] * len(self.group_rows)
         actions = description.actions()
-        self._outgoing = allocate((self.num_envs, actions.size)).to(device)
+        self._outgoing = allocate((self.num_envs, actions.size))
         self._told = actions.views(self._outgoing)
         self._lengths = torch.zeros(self.num_envs, dtype=torch.long, device=device)
         self._told["episode_length"].fill_(-1)
@@ -150,10 +145,24 @@ class RemoteVecEnv(VecEnv):
         """Return the current observations; all groups have to have made as many steps."""
         if not self._started:
             for link, rows in zip(self._links, self._link_rows, strict=True):
-                link.first(self._buffers[0][rows])
+                link.first(self._received.records(0)[rows])
             self._started = True
         assert len(set(self._steps)) == 1, f"groups have made {self._steps} steps"
         return self._observations(self._steps[0], slice(0, self.num_envs))
+
+    @property
+    def rollout_steps(self) -> int:
+        """Return the control steps of the rollouts whose observations are kept; 0 where none are."""
+        return self._received.rollout_steps
+
+    def kept_observations(self, rollout: int) -> TensorDict:
+        """Return the observations (rollout_steps, num_envs, …) of a rollout: views, filled as they arrive.
+
+        With two groups of environments two rollouts (0 and 1) are kept, and written in turn.
+        """
+        views = self._received.rollout(rollout)
+        groups = {name: views[observation_field(name)] for name in self._groups}
+        return TensorDict(groups, batch_size=[self.rollout_steps, self.num_envs], device=self.device)
 
     def step(self, actions: torch.Tensor) -> Step:
         """Step all environments with actions (num_envs, num_actions); see `VecEnv`.
@@ -172,7 +181,8 @@ class RemoteVecEnv(VecEnv):
         self._told["action"][rows] = actions
         self._told["step"][rows] = self._steps[group]
         self._told["level"][rows] = self.curriculum.level if self.curriculum else 0.0
-        buffer = self._buffers[self._steps[group] % 2]
+        self._received.begin(self._steps[group], rows)
+        buffer = self._received.records(self._steps[group])
         for link, own in self._routes(group):
             link.send(self._outgoing[own], buffer[own])
 
@@ -227,12 +237,12 @@ class RemoteVecEnv(VecEnv):
         return [(link, rows) for link, rows in pairs if link.route.group == group]
 
     def _observations(self, step: int, rows: slice) -> TensorDict:
-        views = self._views[step % 2]
+        views = self._received.views(step)
         groups = {name: views[observation_field(name)][rows] for name in self._groups}
         return TensorDict(groups, batch_size=[rows.stop - rows.start], device=self.device)
 
     def _result(self, step: int, rows: slice) -> Result:
-        views = {name: view[rows] for name, view in self._views[step % 2].items()}
+        views = {name: view[rows] for name, view in self._received.views(step).items()}
         if bool((views["step"] != step).any()):
             found = sorted(set(views["step"].tolist()) - {step})
             raise RuntimeError(f"Results of step {found[0]} arrived; those of {step} were expected")

@@ -11,7 +11,7 @@ from torch.distributed import HashStore
 from grasp_training.disaggregation.cluster import Cluster
 from grasp_training.disaggregation.links import GroupLink, GroupPort, Link, LocalLink, Port, serve
 from grasp_training.disaggregation.placement import Placement, Role, Route
-from grasp_training.disaggregation.remote_env import RemoteVecEnv, own_memory
+from grasp_training.disaggregation.remote_env import RemoteVecEnv
 from grasp_training.disaggregation.shared_links import SharedLink, SharedPort
 from grasp_training.disaggregation.shared_memory import MappedMemory, SharedMemory, can_share
 from grasp_training.disaggregation.worker import Description, MakeBlock, Setup, SimulationWorker
@@ -89,7 +89,7 @@ class ClusterWiring:
         setup = Setup.from_json(self.agree(_SETUP, setup.to_json() if self.learner == 0 else None))
         routes = [route for route in self.placement.routes(setup.blocks, setup.turns)
                   if route.learner == self.learner]  # fmt: skip
-        allocate = own_memory
+        allocate = None
         if cluster.role.simulator is None:
             memory = SharedMemory(cluster.role.rank, cluster.publish) if _may_share(cluster, setup) else None
             description = self._described(routes)

@@ -84,6 +84,8 @@ class Setup:
     """How depth is sent."""
     transport: Transport = "auto"
     """How records cross between ranks."""
+    rollout_steps: int = 0
+    """Control steps of a rollout whose observations learners keep where they arrive; 0 keeps none."""
 
     def sizes(self) -> tuple[int, ...]:
         """Return the environments in each block."""

@@ -50,6 +50,9 @@ class DepthNetworkConfig:
     """Channels of the convolutions, each of which halves the image."""
     range_m: float = 2.0
     """Depth beyond which all is equally far, m."""
+    micro_batch: int = 1024
+    """Images encoded at a time; 0 takes all. In a greater mini-batch, activations of the encoder are computed
+    twice instead of kept."""
 
 
 @dataclass(frozen=True)

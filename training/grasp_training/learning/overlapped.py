@@ -2,9 +2,8 @@
 
 A copy of the networks, the behaviour policy, collects in a thread. When both collecting and learning are
 done, it takes on the parameters learnt so far, and the two exchange storages. So the policy that learns is at
-most one version ahead of the one that acted; PPO's probability ratio, taken against the stored
-log-probabilities of the behaviour policy, corrects for it as it does for the epochs of one update. Advantages
-use the values of the behaviour's critic.
+most one version ahead of the one that acted, which `correct_staleness` corrects for. Advantages use the
+values of the behaviour's critic.
 
 While one group of environments is simulated, the other's observations travel and are acted on.
 """
@@ -24,8 +23,11 @@ from tensordict import TensorDict
 
 from grasp_training.disaggregation import RemoteVecEnv
 from grasp_training.disaggregation.remote_env import Result, Summary
+from grasp_training.learning.received_storage import ReceivedStorage
 
-_MEASURED_ROWS = 1024
+_MAX_WEIGHT = 2.0
+"""Greatest weight of an advantage in `correct_staleness`."""
+
 _PER_STEP = ("rewards", "actions", "dones", "values", "actions_log_prob", "returns", "advantages")
 
 
@@ -62,7 +64,8 @@ class Collector:
         self._behaviour.critic = copy.deepcopy(algorithm.critic)
         self._behaviour.transition = RolloutStorage.Transition()
         self._exploration = torch.Generator(device=algorithm.device).manual_seed(seed)
-        self._spare = _storage_like(algorithm.storage, env)
+        # Results arrive in the first rollout first.
+        self._spare, algorithm.storage = algorithm.storage, _second_storage(algorithm.storage, env)
         self.version = 0
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -156,30 +159,45 @@ class Collector:
         return half
 
 
-def _storage_like(storage: RolloutStorage, env: RemoteVecEnv) -> RolloutStorage:
-    """Return another storage of the same sizes; both get room for means and deviations of the actions."""
-    new = RolloutStorage(
-        "rl",
-        storage.num_envs,
-        storage.num_transitions_per_env,
-        env.get_observations(),
-        storage.actions_shape,
-        storage.device,
-    )
+def _second_storage(storage: RolloutStorage, env: RemoteVecEnv) -> ReceivedStorage:
+    """Return a storage of the other rollout; both get room for means and deviations of the actions."""
+    new = ReceivedStorage(env, 1, storage.device)
     for each in (storage, new):
         each.distribution_params = tuple(torch.zeros_like(each.actions) for _ in range(2))
     return new
 
 
-@torch.no_grad()
-def behaviour_divergence(algorithm: PPO, rollout: Rollout) -> float:
-    """Return the mean KL divergence of the policy that learns from the one that acted, over some steps."""
-    storage = rollout.storage
-    rows = slice(0, max(1, _MEASURED_ROWS // storage.num_transitions_per_env))
-    observations = storage.observations[:, rows].flatten(0, 1)
-    old = tuple(values[:, rows].flatten(0, 1) for values in storage.distribution_params or ())
+@torch.inference_mode()
+def correct_staleness(algorithm: PPO, storage: RolloutStorage) -> dict[str, float]:
+    """Let a rollout that an older policy collected be learnt from as if the policy at hand had collected it.
+
+    The decoupled objective of Hilton, Cobbe and Schulman (2022, arXiv:2110.00641): advantages are weighted by
+    the probability of each action under the policy at hand over that under the one that acted, truncated;
+    ratios and divergences are taken against the policy at hand.
+
+    Args:
+        algorithm: learns.
+        storage: the rollout; its advantages, log-probabilities and distributions are replaced.
+
+    Returns:
+        Figures for the log: mean divergence of the policy at hand from the one that acted, share of weights
+        that were truncated.
+    """
     actor: Any = algorithm.actor
-    state = torch.get_rng_state()
-    actor(observations, stochastic_output=True)
-    torch.set_rng_state(state)
-    return float(actor.get_kl_divergence(old, actor.output_distribution_params).mean())
+    divergence, truncated = 0.0, 0.0
+    random_state = torch.get_rng_state()
+    for step in range(storage.num_transitions_per_env):
+        acted = tuple(values[step] for values in storage.distribution_params or ())
+        actor(storage.observations[step], stochastic_output=True)
+        at_hand = actor.output_distribution_params
+        divergence += float(actor.get_kl_divergence(acted, at_hand).mean())
+        said = actor.get_output_log_prob(storage.actions[step])[:, None]
+        weight = (said - storage.actions_log_prob[step]).exp()
+        truncated += float((weight > _MAX_WEIGHT).float().mean())
+        storage.advantages[step] *= weight.clamp(max=_MAX_WEIGHT)
+        storage.actions_log_prob[step] = said
+        for kept, value in zip(acted, at_hand, strict=True):
+            kept.copy_(value)
+    torch.set_rng_state(random_state)
+    steps = storage.num_transitions_per_env
+    return {"policy/behaviour_kl": divergence / steps, "policy/truncated_weights": truncated / steps}

@@ -12,7 +12,7 @@ from grasp_training.disaggregation.cluster import Cluster
 from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far
 from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
-from grasp_training.learning.config import RunConfig
+from grasp_training.learning.config import RunConfig, check_positive
 from grasp_training.learning.session import MakeEnv, use_threads
 from grasp_training.runs import run_folder
 
@@ -34,9 +34,11 @@ def train_placed(
         resume: continue the run from its last whole checkpoint.
 
     Raises:
+        ConfigurationError: a setting is out of its range, before any rank is started.
         RankError: a rank died, stopped or was too slow.
         GraspError: as `train` raises.
     """
+    check_positive(config)
     placement = Placement.parse(config.placement)
     config.blocks()
     arguments = (train, config, task, make_env, runs_folder, resume)

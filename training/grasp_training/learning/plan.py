@@ -215,7 +215,8 @@ def _learner_bytes(
     """Return the bytes of the process, of messages and storage, and of all else that an iteration takes."""
     use_threads(config.threads)
     before = resident_bytes()
-    setup = _setup(config, groups, num_envs)
+    steps = config.ppo.steps_per_rollout
+    setup = dataclasses.replace(_setup(config, groups, num_envs), rollout_steps=steps)
     layout = description.results(setup)
     (route,) = SingleWiring.placement.routes(1)
     link = _Nobody(route, layout)
@@ -228,7 +229,6 @@ def _learner_bytes(
     runner.learn(1)
     storage = runner.alg.storage
     stored = [value for value in vars(storage).values() if isinstance(value, torch.Tensor)]
-    stored += [storage.observations[group] for group in groups]
     stored += list(storage.distribution_params or ())
-    buffer = float(sum(value.nbytes for value in stored) + 2 * num_envs * layout.size)
+    buffer = float(sum(value.nbytes for value in stored) + (steps + 1) * num_envs * layout.size)
     return before, buffer, resident_bytes("VmHWM") - before - buffer

@@ -16,6 +16,7 @@ from grasp_training.learning.config import (
 )
 from grasp_training.learning.depth_network import DepthModel
 from grasp_training.learning.distillation import StereoDistillation
+from grasp_training.learning.received_storage import ReceivingPPO
 from grasp_training.learning.several_learners import JointGaussian, JointPPO
 from grasp_training.learning.student import StereoStudent
 from grasp_training.learning.student_config import STUDENT_GROUPS, StudentConfig
@@ -92,13 +93,14 @@ def _depth_settings(config: DepthNetworkConfig) -> dict[str, Any]:
     return {
         "class_name": DepthModel,
         "range_m": config.range_m,
+        "micro_batch": config.micro_batch,
         "cnn_cfg": {"output_channels": list(config.channels), "kernel_size": 3, "stride": 2},
     }
 
 
 def _ppo_settings(ppo: PpoConfig) -> dict[str, Any]:
     return {
-        "class_name": "rsl_rl.algorithms:PPO",
+        "class_name": ReceivingPPO,
         "num_learning_epochs": ppo.epochs,
         "num_mini_batches": ppo.minibatches,
         "clip_param": ppo.clip,

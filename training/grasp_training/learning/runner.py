@@ -15,7 +15,7 @@ from rsl_rl.runners import DistillationRunner, OnPolicyRunner
 from grasp_training.disaggregation import RemoteVecEnv, Wiring
 from grasp_training.learning.config import CheckpointConfig
 from grasp_training.learning.distillation import StereoDistillation
-from grasp_training.learning.overlapped import Collector, Rollout, behaviour_divergence
+from grasp_training.learning.overlapped import Collector, Rollout, correct_staleness
 from grasp_training.learning.random_state import environment_seed, random_state, restore_random_state
 from grasp_training.learning.run_logger import RunLogger, SilentLogger
 from grasp_training.runs import Checkpoint, CheckpointStore
@@ -176,11 +176,11 @@ class OverlappedRunner(CheckpointedRunner):
         if float(lag.max()) > 1:
             raise RuntimeError(f"Iteration {iteration} learns from version {int(rollout.versions.min())}")
         figures = {"policy/version_lag": float(lag.mean())}
-        figures["policy/behaviour_kl"] = behaviour_divergence(self.alg, rollout)
         self.alg.storage = rollout.storage
         if iteration + 1 < self._total:
             collector.start()
         begun = time.monotonic()
+        figures |= correct_staleness(self.alg, rollout.storage)
         figures |= self.alg.update()
         self.current_learning_iteration = iteration
         self.logger.log(

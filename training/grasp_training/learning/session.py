@@ -109,8 +109,14 @@ class TrainingSession:
         """Return the iterations that were completed before."""
         return self.checkpoint.iteration if self.checkpoint else 0
 
-    def make_env(self, make_env: MakeEnv, groups: tuple[str, ...]) -> VecEnv:
-        """Make the environments and seed everything, networks to come among it."""
+    def make_env(self, make_env: MakeEnv, groups: tuple[str, ...], keep_rollouts: bool = False) -> VecEnv:
+        """Make the environments and seed everything, networks to come among it.
+
+        Args:
+            make_env: makes a block of them.
+            groups: observation groups to make.
+            keep_rollouts: whether learning reads observations where they arrive (`ReceivedStorage`).
+        """
         config = self._config
         use_threads(config.threads)
         seed = environment_seed(config.seed, self.completed)
@@ -124,6 +130,7 @@ class TrainingSession:
             turns=config.turns,
             depth=config.depth_type,
             transport=config.transport,
+            rollout_steps=self._steps_per_rollout if keep_rollouts else 0,
         )
         env = self._wiring.connect(make_env, self._task, setup)
         seed_everything(seed)  # again: whether the environments were made here must not matter

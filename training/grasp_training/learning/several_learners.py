@@ -6,13 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from rsl_rl.algorithms import PPO
 from rsl_rl.modules.distribution import GaussianDistribution
 from tensordict import TensorDict
 from torch import distributed
 
+from grasp_training.learning.received_storage import ReceivingPPO
 
-class JointPPO(PPO):
+
+class JointPPO(ReceivingPPO):
     """PPO whose learners normalize advantages over the experience of all of them, as one learner would."""
 
     def compute_returns(self, obs: TensorDict) -> None:

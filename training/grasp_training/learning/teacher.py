@@ -39,7 +39,7 @@ def train_teacher(
     session = TrainingSession(
         runs_folder, "teacher", config, task, config.ppo.steps_per_rollout, resume, wiring=wiring
     )
-    env = session.make_env(make_env, config.observation_groups())
+    env = session.make_env(make_env, config.observation_groups(), keep_rollouts=True)
     settings = teacher_settings(config, wiring.learner)
 
     def make_runner(store: CheckpointStore) -> CheckpointedRunner:
