@@ -151,6 +151,11 @@ class RemoteVecEnv(VecEnv):
         return self._observations(self._steps[0], slice(0, self.num_envs))
 
     @property
+    def record_bytes(self) -> int:
+        """Return the bytes of an environment's results."""
+        return self._received.layout.size
+
+    @property
     def rollout_steps(self) -> int:
         """Return the control steps of the rollouts whose observations are kept; 0 where none are."""
         return self._received.rollout_steps
