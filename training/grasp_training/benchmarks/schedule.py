@@ -6,10 +6,16 @@ placements that a machine cannot hold; the bench sets it beside real runs at tho
 
 from __future__ import annotations
 
+import itertools
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from grasp_training.disaggregation import Placement
 from grasp_training.learning.config import Mode
+
+WARM_UP = 2
+"""Updates before the steady state: in overlapped runs the first rollout is collected while nobody learns."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +25,17 @@ class Costs:
     simulate_s: float
     """s, a control step, rendering included"""
     infer_s: float
-    """s, choosing actions for a step"""
+    """s, the learner's part in a step: choosing actions and storing what came of them"""
     transfer_s: float
     """s, for the messages of a step to cross, if they do"""
     learn_s: float
     """s, an update on a rollout"""
     steps: int
     """control steps of a rollout"""
+    average_s: float = 0.0
+    """s, averaging the gradients of an update, if there are several learners; not shared"""
+    network_s: float = 0.0
+    """s that the messages of a step take more if they cross between nodes"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Span:
     who: str
     """rank, by role"""
     what: str
-    """`simulate`, `infer`, `transfer` or `learn`"""
+    """`simulate`, `infer`, `transfer`, `learn` or `average`"""
     start_s: float
     """s since the first began"""
     end_s: float
@@ -60,91 +70,136 @@ class _Lane:
 
 
 @dataclass
+class _Source:
+    """A simulator as one learner sees it."""
+
+    lane: _Lane
+    crossing_s: float
+
+
+@dataclass
 class _Team:
-    """A learner and its simulators; all teams are alike, and wait for each other with every update."""
+    """A learner and its simulators, which they may share with others where simulators are fewer."""
 
-    placement: Placement
-    costs: Costs
-    groups: int
-    spans: list[Span] = field(default_factory=list)
+    acting: _Lane
+    learning: _Lane
+    sources: list[_Source]
+    ready_s: list[float] = field(default_factory=list)
+    """when the observations of each group are there"""
 
-    def __post_init__(self) -> None:
-        roles = self.placement.roles()
-        serving = max(1, self.placement.simulators // self.placement.learners)
-        self.acting, self.learning = (_Lane(roles[0].name, self.spans) for _ in range(2))
-        names = [role.name for role in roles if role.simulator is not None][:serving]
-        self.simulating = [_Lane(name, self.spans) for name in names]
-        if not self.placement.separate:
-            self.simulating = [self.acting]
-
-    def step(self, ready_s: float) -> float:
-        """Act on one group of environments and simulate it; return when its observations are there."""
-        costs, placement = self.costs, self.placement
-        acted = self.acting.work("infer", ready_s, costs.infer_s / placement.learners / self.groups)
-        share = costs.simulate_s / placement.simulators / self.groups
-        done = max(lane.work("simulate", acted, share) for lane in self.simulating)
-        if not placement.separate:
-            return done
-        crossing = costs.transfer_s / placement.learners / self.groups
-        self.spans.append(Span(self.acting.who, "transfer", done, done + crossing))
-        return done + crossing
-
-    def rollout(self, start_s: float) -> float:
-        """Collect a rollout; return when it is there."""
-        ready = [start_s] * self.groups
-        for _ in range(self.costs.steps):
-            ready = [self.step(time) for time in ready]
-        return max(ready)
-
-    def learn(self, ready_s: float) -> float:
-        """Learn from a rollout; return when it is done."""
-        return self.learning.work("learn", ready_s, self.costs.learn_s / self.placement.learners)
+    def step(self, group: int, infer_s: float, simulate_s: float) -> None:
+        """Act on one group of environments and simulate it."""
+        acted = self.acting.work("infer", self.ready_s[group], infer_s)
+        arrivals = []
+        for source in self.sources:
+            done = source.lane.work("simulate", acted, simulate_s)
+            arrivals.append(done + source.crossing_s)
+            if source.crossing_s:
+                self.acting.spans.append(Span(self.acting.who, "transfer", done, arrivals[-1]))
+        self.ready_s[group] = max(arrivals)
 
 
-def schedule(placement: Placement, mode: Mode, costs: Costs, iterations: int) -> list[Span]:
-    """Return who does what when, for the first learner and its simulators.
+class _Cluster:
+    """All teams of a placement. They wait for each other with every update, as gradients are averaged."""
+
+    def __init__(self, placement: Placement, costs: Costs, groups: int, devices_per_node: int) -> None:
+        self.spans: list[Span] = []
+        self._placement, self._costs, self._groups = placement, costs, groups
+        lanes = {role.rank: _Lane(role.name, self.spans) for role in placement.roles()}
+        self._teams: list[_Team] = []
+        for learner in range(placement.learners):
+            rank = placement.rank_of_learner(learner)
+            routes = [route for route in placement.routes(placement.parts()) if route.learner == learner]
+            sources = []
+            for route in routes:
+                other = placement.rank_of_simulator(route.simulator)
+                far = devices_per_node and rank // devices_per_node != other // devices_per_node
+                crossing = costs.transfer_s + (costs.network_s if far else 0.0) if other != rank else 0.0
+                sources.append(_Source(lanes[other], crossing / placement.learners / groups))
+            self._teams.append(_Team(lanes[rank], _Lane(lanes[rank].who, self.spans), sources))
+
+    def rollout(self, starts_s: Sequence[float]) -> list[float]:
+        """Collect a rollout in every team, from its start; return when each has it."""
+        costs, learners = self._costs, self._placement.learners
+        for team, start in zip(self._teams, starts_s, strict=True):
+            team.ready_s = [start] * self._groups
+        infer = costs.infer_s / learners / self._groups
+        simulate = costs.simulate_s / max(self._placement.simulators, learners) / self._groups
+        for _ in range(costs.steps):
+            for group in range(self._groups):
+                for team in self._teams:
+                    team.step(group, infer, simulate)
+        return [max(team.ready_s) for team in self._teams]
+
+    def learn(self, ready_s: Sequence[float]) -> float:
+        """Learn from a rollout, all teams together; return when it is done."""
+        start, learners = max(ready_s), self._placement.learners
+        for team in self._teams:
+            learnt = team.learning.work("learn", start, self._costs.learn_s / learners)
+            if learners > 1:
+                learnt = team.learning.work("average", learnt, self._costs.average_s)
+        return learnt
+
+    def run(self, mode: Mode, iterations: int) -> None:
+        """Collect and learn, in turn or overlapped."""
+        learnt, collected = 0.0, [0.0] * len(self._teams)
+        if mode == "overlapped":
+            collected = self.rollout(collected)
+        for iteration in range(iterations):
+            if mode == "synchronous":
+                learnt = self.learn(self.rollout([learnt] * len(self._teams)))
+                continue
+            exchanges = [max(time, learnt) for time in collected]
+            if iteration + 1 < iterations:
+                collected = self.rollout(exchanges)
+            learnt = self.learn(exchanges)
+
+
+def schedule(
+    placement: Placement, mode: Mode, costs: Costs, iterations: int, devices_per_node: int = 0
+) -> list[Span]:
+    """Return who does what when, in order of their beginning.
 
     Args:
         placement: who simulates and who learns.
         mode: synchronous or overlapped.
         costs: of the whole batch on one device.
         iterations: updates to make.
+        devices_per_node: ranks on a node, in order; all are on one if it is 0.
     """
-    overlapped = mode == "overlapped"
-    team = _Team(placement, costs, groups=2 if overlapped else 1)
-    learnt = collected = 0.0
-    if overlapped:
-        collected = team.rollout(0.0)
-    for iteration in range(iterations):
-        if not overlapped:
-            learnt = team.learn(team.rollout(learnt))
-            continue
-        exchange = max(collected, learnt)
-        if iteration + 1 < iterations:
-            collected = team.rollout(exchange)
-        learnt = team.learn(exchange)
-    return sorted(team.spans, key=lambda span: span.start_s)
+    cluster = _Cluster(placement, costs, 2 if mode == "overlapped" else 1, devices_per_node)
+    cluster.run(mode, iterations)
+    return sorted(cluster.spans, key=lambda span: span.start_s)
 
 
-def iteration_s(spans: list[Span]) -> float:
-    """Return the seconds from update to update, once the first two are done with.
+def iteration_s(spans: Sequence[Span]) -> float:
+    """Return the seconds from update to update in the steady state: their median.
+
+    The first `WARM_UP` updates are left out, and the last: nothing is collected while it is made.
 
     Raises:
         ValueError: there are fewer than four updates.
     """
-    first = spans[0].who if spans else ""
-    ends = [span.end_s for span in spans if span.what == "learn" and span.who == _learner(spans, first)]
-    if len(ends) < 4:
-        raise ValueError(f"{len(ends)} updates were made; at least 4 are needed to tell a steady state")
-    return (ends[-2] - ends[1]) / (len(ends) - 3)
+    who = next((span.who for span in spans if span.what == "learn"), "")
+    ends = [span.end_s for span in spans if span.what == "learn" and span.who == who]
+    if len(ends) < WARM_UP + 2:
+        raise ValueError(
+            f"{len(ends)} updates were made; at least {WARM_UP + 2} are needed to tell a steady state"
+        )
+    steady = ends[WARM_UP - 1 : -1]
+    return statistics.median(after - before for before, after in itertools.pairwise(steady))
 
 
-def _learner(spans: list[Span], otherwise: str) -> str:
-    return next((span.who for span in spans if span.what == "learn"), otherwise)
+def total_s(spans: Sequence[Span]) -> float:
+    """Return the seconds from the first control step to the end of the last update."""
+    return max(span.end_s for span in spans) - min(span.start_s for span in spans)
 
 
 def bound_s(placement: Placement, costs: Costs) -> float:
-    """Return the least seconds an iteration can take: simulating or learning, whichever takes longer."""
+    """Return the least seconds an iteration can take: simulating or learning, whichever takes longer.
+
+    Where every rank does both, in turn, it is their sum.
+    """
     simulate = costs.steps * costs.simulate_s / placement.simulators
     learn = costs.learn_s / placement.learners
     return max(simulate, learn) if placement.separate else simulate + learn

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
+from torch import distributed
 
+from grasp_training.benchmarks.recording import SPANS, recorded
 from grasp_training.benchmarks.schedule import Costs, Span
 from grasp_training.learning.received_storage import ReceivingPPO
 
-SPANS: list[Span] = []
-"""What the stand-ins of this process did; times in s since the epoch."""
-
 _ACTIONS, _STATE = 11, 16
+_SIMULATED = "simulated_at"
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,19 @@ class StandInEnv(VecEnv):
         self.max_episode_length = 10**6
         self.episode_length_buf = torch.zeros(num_envs, dtype=torch.long)
         groups = {name: torch.zeros(num_envs, _STATE) for name in ("proprioception", "privileged")}
+        groups[_SIMULATED] = torch.zeros(num_envs, 1, dtype=torch.float64)
         if config.image_size:
             groups["depth"] = torch.rand(num_envs, 1, *config.image_size)
         self._observations = TensorDict(groups, batch_size=[num_envs])
 
     def get_observations(self) -> TensorDict:
-        """Return always the same."""
+        """Return always the same, but for the time at which they were made."""
         return self._observations
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict[str, Any]]:
         """Sleep for this block's share of a step."""
         sleep("simulate", self.cfg.costs.simulate_s * self.num_envs / self.cfg.num_envs)
+        self._observations[_SIMULATED].fill_(time.time())
         nothing = torch.zeros(self.num_envs)
         return self._observations, nothing, nothing.bool(), {}
 
@@ -68,29 +70,48 @@ class StandInPPO(ReceivingPPO):
     """A learner that sleeps; its networks act, but are small."""
 
     infer_s = 0.0
-    """s, of a step of all of this learner's environments"""
+    """s, of a step of one group of this learner's environments"""
+    transfer_s = 0.0
+    """s, from when a group of them was simulated to when that is known here"""
     learn_s = 0.0
     """s, of an update"""
+    average_s = 0.0
+    """s, of averaging gradients"""
 
     def act(self, obs: TensorDict) -> torch.Tensor:
-        """Act, and sleep for this group's share."""
-        sleep("infer", self.infer_s * obs.batch_size[0] / self.environments)
+        """Wait until the observations would have come, sleep for this group, and act."""
+        if (arrival := self._await(obs)) is not None:
+            SPANS.append(Span("", "transfer", arrival - self.transfer_s, arrival))
+        sleep("infer", self.infer_s)
         return super().act(obs)
 
-    environments = 1
-    """environments of this learner"""
+    def compute_returns(self, obs: TensorDict) -> None:
+        """Wait until the last observations would have come, and compute returns."""
+        self._await(obs)
+        super().compute_returns(obs)
 
     def update(self) -> dict[str, float]:
-        """Sleep instead of learning."""
+        """Sleep instead of learning, at the same time as the other learners, as gradients are averaged."""
+        if self.is_multi_gpu:
+            distributed.all_reduce(torch.zeros(1))
         sleep("learn", self.learn_s)
+        if self.is_multi_gpu:
+            sleep("average", self.average_s)
         self.storage.clear()
         return {}
+
+    def _await(self, obs: TensorDict) -> float | None:
+        """Return the time at which the observations came, if they had to come from anywhere."""
+        simulated = float(obs[_SIMULATED].max())
+        if not self.transfer_s or not simulated:
+            return None
+        arrival = simulated + self.transfer_s
+        time.sleep(max(0.0, arrival - time.time()))
+        return arrival
 
 
 def sleep(what: str, seconds: float) -> None:
     """Sleep and write down when."""
-    if seconds <= 0:
-        return
-    start = time.time()
-    time.sleep(seconds)
-    SPANS.append(Span("", what, start, time.time()))
+    if seconds > 0:
+        with recorded(what):
+            time.sleep(seconds)

@@ -98,6 +98,7 @@ class RemoteVecEnv(VecEnv):
         """
         self.cfg, self.device = task, device
         self.num_actions, self.max_episode_length = description.num_actions, description.max_episode_length
+        allocate = allocate or own_memory(device)
         self._links, self._sum_outcomes = list(links), sum_outcomes
         self._block_rows, self._link_rows = _rows(setup, links)
         self.group_rows = _group_rows(links, self._link_rows)
@@ -149,6 +150,11 @@ class RemoteVecEnv(VecEnv):
             self._started = True
         assert len(set(self._steps)) == 1, f"groups have made {self._steps} steps"
         return self._observations(self._steps[0], slice(0, self.num_envs))
+
+    @property
+    def record_bytes(self) -> int:
+        """Return the bytes of an environment's results."""
+        return self._received.layout.size
 
     @property
     def rollout_steps(self) -> int:

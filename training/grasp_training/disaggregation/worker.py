@@ -178,6 +178,10 @@ class _Block:
     rows: slice
 
 
+_Fields = dict[str, torch.Tensor]
+"""Fields of one block's records, by name."""
+
+
 class SimulationWorker:
     """Holds one simulator's blocks of environments and steps them, one route at a time."""
 
@@ -206,6 +210,7 @@ class SimulationWorker:
         )
         self._names = FigureNames(names, simulator)
         self._blocks: dict[Route, list[_Block]] = {}
+        self._views: dict[tuple[bool, int, Route], list[_Fields]] = {}
         sizes = setup.sizes()
         for route in self.routes:
             first = 0
@@ -227,10 +232,11 @@ class SimulationWorker:
 
     def first(self, route: Route, results: torch.Tensor) -> None:
         """Write the observations before the first step into records (rows, size)."""
-        views = self.results.views(results)
-        views["step"].zero_()
-        for block in self._blocks[route]:
-            self._write_observations(block, views)
+        for block, answer in zip(
+            self._blocks[route], self._fields(route, self.results, results), strict=True
+        ):
+            answer["step"].zero_()
+            self._write_observations(block.env, answer)
 
     @torch.inference_mode()
     def step(self, route: Route, actions: torch.Tensor, results: torch.Tensor) -> None:
@@ -241,35 +247,42 @@ class SimulationWorker:
             actions: records uint8 (rows, size of `actions`).
             results: records uint8 (rows, size of `results`), written.
         """
-        told, answer = self.actions.views(actions), self.results.views(results)
-        answer["step"].copy_(told["step"])
-        level = float(told["level"][0])
-        for block in self._blocks[route]:
-            self._step_block(block, told, answer, level)
+        told = self._fields(route, self.actions, actions)
+        answers = self._fields(route, self.results, results)
+        for block, asked, answer in zip(self._blocks[route], told, answers, strict=True):
+            answer["step"].copy_(asked["step"])
+            self._step_block(block.env, asked, answer)
 
-    def _step_block(
-        self, block: _Block, told: dict[str, torch.Tensor], answer: dict[str, torch.Tensor], level: float
-    ) -> None:
-        env, rows = block.env, block.rows
+    def _step_block(self, env: VecEnv, told: _Fields, answer: _Fields) -> None:
         if isinstance(env, HasCurriculum):
-            env.curriculum.level = level
+            env.curriculum.level = float(told["level"][0])
         if isinstance(env, SightLessons):
-            env.draw_elsewhere(told["lesson"][rows] > 0)
-        lengths = told["episode_length"][rows]
+            env.draw_elsewhere(told["lesson"] > 0)
+        lengths = told["episode_length"]
         if bool((lengths >= 0).any()):
             env.episode_length_buf = torch.where(lengths >= 0, lengths, env.episode_length_buf)
-        _, rewards, dones, extras = env.step(told["action"][rows].clone())
-        answer["reward"][rows] = rewards
-        answer["status"][rows] = _status(dones, extras)
-        self._write_figures(answer["figures"][rows], extras.get("log", {}))
-        self._write_observations(block, answer)
+        _, rewards, dones, extras = env.step(told["action"].clone())
+        answer["reward"].copy_(rewards)
+        answer["status"].copy_(_status(dones, extras))
+        self._write_figures(answer["figures"], extras.get("log", {}))
+        self._write_observations(env, answer)
 
-    def _write_observations(self, block: _Block, views: dict[str, torch.Tensor]) -> None:
-        shown = block.env.get_observations()
+    def _fields(self, route: Route, layout: RecordLayout, records: torch.Tensor) -> list[_Fields]:
+        """Return each block's fields of a route's records; the same records come again and again."""
+        key = layout is self.results, records.data_ptr(), route
+        if key not in self._views:
+            self._views[key] = [layout.views(records[block.rows]) for block in self._blocks[route]]
+        return self._views[key]
+
+    def _write_observations(self, env: VecEnv, answer: _Fields) -> None:
+        shown = env.get_observations()
         for name in self.description.observations:
-            write(views[observation_field(name)][block.rows], shown[name])
+            write(answer[observation_field(name)], shown[name])
 
     def _write_figures(self, target: torch.Tensor, log: dict[str, Any]) -> None:
+        if not log:
+            target.fill_(torch.nan)
+            return
         figures = torch.full(target.shape, torch.nan)
         flat = figures.view(-1)
         for name, value in log.items():
