@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,10 @@ def one_whole_batch(run: str, placement: str) -> TeacherConfig:
 _PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
-import ranks_in_processes
+import {module}
 from pathlib import Path
 if __name__ == "__main__":
-    ranks_in_processes.run_until_told({placement!r}, {restarts}, {iterations}, Path({folder!r}))
+    {call}
 """
 
 
@@ -81,17 +82,30 @@ def run_until_told(placement: str, restarts: int, iterations: int, folder: Path)
 
 def start(placement: str, folder: Path, restarts: int = 0, iterations: int = 10**6) -> subprocess.Popen[str]:
     """Start such a training; what it prints goes to `output` in the folder."""
+    call = f"run_until_told({placement!r}, {restarts}, {iterations}, Path({str(folder)!r}))"
+    return start_program("ranks_in_processes", f"ranks_in_processes.{call}", folder)
+
+
+def write_program(module: str, call: str, folder: Path) -> Path:
+    """Write a program that imports a module beside this one and makes a call."""
     program = folder / "program.py"
-    tests = str(Path(__file__).parent)
-    program.write_text(
-        _PROGRAM.format(
-            tests=tests, placement=placement, restarts=restarts, iterations=iterations, folder=str(folder)
-        )
-    )
+    program.write_text(_PROGRAM.format(tests=str(Path(__file__).parent), module=module, call=call))
+    return program
+
+
+def start_program(
+    module: str, call: str, folder: Path, launcher: Sequence[str] = (), output: str = "output"
+) -> subprocess.Popen[str]:
+    """Start such a program, by itself or under a launcher; what it prints goes to a file in the folder."""
+    program = write_program(module, call, folder)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with (folder / "output").open("w") as output:
+    with (folder / output).open("w") as stream:
         return subprocess.Popen(
-            [sys.executable, str(program)], env=environment, stdout=output, stderr=output, text=True
+            [sys.executable, *launcher, str(program)],
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            text=True,
         )
 
 

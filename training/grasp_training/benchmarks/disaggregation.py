@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.errors import record
-
 from grasp_training.benchmarks import stand_ins
 from grasp_training.benchmarks.schedule import Costs, Span, bound_s, iteration_s, schedule
 from grasp_training.benchmarks.stand_ins import StandInPPO, StandInTask, make_stand_in
@@ -115,7 +113,6 @@ def run_trial(trial: Trial, folder: Path) -> Outcome:
     return Outcome(trial, iteration_s(spans), iteration_s(planned), bound_s(placement, trial.costs), spans)
 
 
-@record
 def _run_rank(trial: Trial, folder: Path) -> None:
     placement = Placement.parse(trial.placement)
     with Cluster.from_environment(placement, Limits()) as cluster:

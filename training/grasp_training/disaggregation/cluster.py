@@ -11,15 +11,16 @@ from typing import NoReturn
 import torch
 from torch import distributed
 from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
-from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from grasp_training.disaggregation.attempt import new_attempt
 from grasp_training.disaggregation.liveness import Limits, Pulse
 from grasp_training.disaggregation.placement import Placement, Role
+from grasp_training.disaggregation.reports import WholeErrorHandler
 from grasp_training.errors import GraspError
 
 _FAILURE = "failure"
-_EXIT_STATUS = 75
+FAILED_STATUS = 75
+"""Exit status of a rank that another one's failure has ended."""
 
 
 class RankError(GraspError, RuntimeError):
@@ -35,7 +36,13 @@ class Cluster:
     """
 
     def __init__(
-        self, placement: Placement, rank: int, store: Store, limits: Limits, device: str = "cpu"
+        self,
+        placement: Placement,
+        rank: int,
+        store: Store,
+        limits: Limits,
+        device: str = "cpu",
+        agent_pid: int | None = None,
     ) -> None:
         """Join; returns when all ranks have.
 
@@ -45,6 +52,7 @@ class Cluster:
             store: shared by all ranks.
             limits: on waits.
             device: where records are sent from and arrive; CUDA devices use NCCL, others Gloo.
+            agent_pid: of the process that started this one; its parent by default.
 
         Raises:
             RankError: a rank did not come up within the limit.
@@ -55,9 +63,9 @@ class Cluster:
         self.store = store
         store.set_timeout(timedelta(seconds=limits.start_s))
         others = [role for role in self.roles if role.rank != rank]
-        self.pulse = Pulse(
-            PrefixStore("life", _own_client(store)), self.role, others, limits, self._end_process
-        )
+        life = PrefixStore("life", _own_client(store))
+        agent_pid = os.getppid() if agent_pid is None else agent_pid
+        self.pulse = Pulse(life, self.role, others, limits, self._end_process, agent_pid)
         self.pulse.start()
         try:
             self.transport = _make_group(
@@ -75,7 +83,7 @@ class Cluster:
         Raises:
             RankError: torchrun started another number of ranks than the placement has.
         """
-        world = int(os.environ["WORLD_SIZE"])
+        world, agent_pid = int(os.environ["WORLD_SIZE"]), os.getppid()
         if world != placement.world_size:
             raise RankError(
                 f"torchrun started {world} ranks (WORLD_SIZE); placement {placement} has "
@@ -84,10 +92,10 @@ class Cluster:
         timeout = timedelta(seconds=limits.start_s)
         store, rank, _ = next(iter(distributed.rendezvous("env://", timeout=timeout)))
         try:
-            store = new_attempt(store, rank, world, limits.start_s)
+            store = new_attempt(store, rank, world, limits.join_s)
         except RuntimeError as error:
-            raise RankError(f"rank {rank} waited {limits.start_s:.0f} s for the others: {error}") from error
-        return Cluster(placement, rank, store, limits, device)
+            raise RankError(f"{placement.roles()[rank]} waited for the others to come up: {error}") from error
+        return Cluster(placement, rank, store, limits, device, agent_pid)
 
     def __enter__(self) -> Cluster:
         return self
@@ -98,9 +106,23 @@ class Cluster:
         if error is None:
             self.pulse.stop()
             return
+        try:
+            self._tell(error)
+        finally:
+            self.pulse.end_stopped()
+
+    def _tell(self, error: BaseException) -> None:
+        """Tell the others what has ended this rank, unless they know.
+
+        Raises:
+            RankError: it was another rank, or the agent.
+        """
         if isinstance(error, RankError):
             self.pulse.abandon()
             return
+        if lost := self.pulse.lost_agent():  # SIGINT came with its death: KeyboardInterrupt
+            self.pulse.abandon()
+            self.fail(lost)
         # rsl_rl's own exchange between learners does not say who is missing; the silence does.
         silent = self.pulse.find_silent() if _is_transport(error) else None
         self.pulse.abandon()
@@ -130,7 +152,7 @@ class Cluster:
         Raises:
             RankError: always.
         """
-        raise RankError(self._publish(message))
+        raise RankError(self._publish(self.pulse.lost_agent() or message))
 
     def _publish(self, message: str) -> str:
         try:
@@ -141,11 +163,10 @@ class Cluster:
     def _end_process(self, message: str) -> None:
         """End this process from the thread that watches: the main thread may wait in a system call."""
         message = self._publish(message)
-        handler = get_error_handler()
-        handler.initialize()
-        handler.record_exception(RankError(message))
+        WholeErrorHandler().record_exception(RankError(message))
         print(f"{self.role}: {message}", file=sys.stderr, flush=True)
-        os._exit(_EXIT_STATUS)
+        self.pulse.end_stopped()
+        os._exit(FAILED_STATUS)
 
     def _join_learners(self, learner: int) -> None:
         distributed.init_process_group(

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from grasp_training.disaggregation.cluster import RankError
+from grasp_training.disaggregation.cluster import FAILED_STATUS, RankError
 from grasp_training.disaggregation.placement import Placement
+from grasp_training.disaggregation.reports import WholeErrorHandler, last_sign_of_life, read_failures
 
+_AGENT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _SHUTDOWN_S = 5
-"""Seconds that ranks have to end once one has failed: a stopped process answers no signal but SIGKILL."""
+"""Seconds that ranks have to end when the run is interrupted."""
 
 
 def is_rank() -> bool:
@@ -28,6 +35,19 @@ def is_rank() -> bool:
 def restarts_so_far() -> int:
     """Return how often torchrun has restarted the ranks."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def run_rank(entry: Callable[..., None], *arguments: Any) -> None:
+    """Run `entry(*arguments)` as a rank; whatever ends it is reported to the agent that started it.
+
+    Raises:
+        SystemExit: another rank, or the agent, has ended this one: a traceback would tell nothing.
+    """
+    try:
+        record(entry, error_handler=WholeErrorHandler())(*arguments)
+    except RankError as error:
+        print(error, file=sys.stderr, flush=True)
+        sys.exit(FAILED_STATUS)
 
 
 def launch(placement: Placement, max_restarts: int, entry: Callable[..., None], *arguments: Any) -> None:
@@ -58,37 +78,46 @@ def launch(placement: Placement, max_restarts: int, entry: Callable[..., None], 
         shutdown_timeout=_SHUTDOWN_S,
     )
     try:
-        elastic_launch(config, entry)(*arguments)
-    except ChildFailedError as error:
-        raise RankError(_explain(placement, error.failures)) from None
+        with tempfile.TemporaryDirectory(prefix="grasp-ranks-") as folder, _own_signal_handlers():
+            config.logs_specs = DefaultLogsSpecs(folder)
+            try:
+                elastic_launch(config, run_rank)(entry, *arguments)
+            except ChildFailedError as error:
+                raise RankError(_explain(placement, error.failures, Path(folder))) from None
     except SignalException as error:
         raise KeyboardInterrupt from error
 
 
-def _explain(placement: Placement, failures: dict[int, ProcessFailure]) -> str:
-    """Say which rank failed first, and what others say of it."""
-    ended_by_agent = (-signal.SIGTERM, -signal.SIGKILL)
-    killed = [f for f in failures.values() if f.exitcode < 0 and f.exitcode not in ended_by_agent[:1]]
-    told = [f for f in failures.values() if f.exitcode > 0]
-    roles = placement.roles()
+@contextlib.contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Take back the handlers of signals that torchrun's agent has replaced by its own."""
+    handlers = {number: signal.getsignal(number) for number in _AGENT_SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+def _explain(placement: Placement, failures: dict[int, ProcessFailure], folder: Path) -> str:
+    """Say which rank failed first, and what others say of it.
+
+    Args:
+        placement: names the ranks.
+        failures: by rank: those that the agent saw before it ended the others.
+        folder: where all ranks of all attempts left their reports.
+    """
+    attempt = max(folder.glob("*/attempt_*"), key=lambda path: int(path.name.rpartition("_")[2]))
+    told = read_failures(attempt)
     sentences = []
-    for failure in killed:
-        name = signal.Signals(-failure.exitcode).name
-        sentences.append(f"{roles[_rank(failures, failure)]} was killed by {name}")
-    for message in dict.fromkeys(_message(failure) for failure in sorted(told, key=lambda f: f.timestamp)):
-        sentences.append(message)
-    return ". ".join(sentences[:3]) or f"a rank failed: {failures}"
-
-
-def _rank(failures: dict[int, ProcessFailure], failure: ProcessFailure) -> int:
-    return next(rank for rank, other in failures.items() if other is failure)
-
-
-def _message(failure: ProcessFailure) -> str:
-    """Return the message of the exception that ended a rank, without its traceback."""
-    said: Any = failure.message
-    text = str(said["message"] if isinstance(said, dict) else said or "")
-    last = text.strip().splitlines()[-1] if text else f"a rank ended with status {failure.exitcode}"
-    for kind in ("RankError: ", "GraspError: "):
-        last = last.split(kind, 1)[-1]
-    return last
+    for rank, failure in failures.items():
+        role = placement.roles()[rank]
+        if failure.exitcode in (0, -signal.SIGTERM) or any(f"{role} has stopped" in text for text in told):
+            continue  # ended by the agent, or killed because it had stopped
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            sentences.append(f"{role} was killed by {name}; {last_sign_of_life(attempt / str(rank))}")
+        elif not told:
+            sentences.append(f"{role} ended with status {failure.exitcode}")
+    return ". ".join([*sentences, *told][:3]) or f"a rank failed: {failures}"

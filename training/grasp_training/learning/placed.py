@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.errors import record
-
 from grasp_training.disaggregation.cluster import Cluster
-from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far
+from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far, run_rank
 from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import RunConfig
@@ -41,14 +39,13 @@ def train_placed(
     config.blocks()
     arguments = (train, config, task, make_env, runs_folder, resume)
     if is_rank():
-        _train_in_rank(*arguments)
+        run_rank(_train_in_rank, *arguments)
     elif placement.world_size == 1:
         train(config, task, make_env, runs_folder, resume)
     else:
         launch(placement, config.max_restarts, _train_in_rank, *arguments)
 
 
-@record
 def _train_in_rank(
     train: Train, config: RunConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool
 ) -> None:
