@@ -13,7 +13,7 @@ from typing import Any
 
 import ranks_in_processes
 from process_table import await_end, descendants, ranks_of
-from ranks_in_processes import placed_teacher
+from ranks_in_processes import PATIENCE_S, placed_teacher
 from rsl_rl.algorithms import PPO
 from toy_environment import ToyTask, make_toy_env
 
@@ -28,8 +28,6 @@ MODES = ("synchronous", "overlapped")
 AGENT = -1
 """In place of a rank: the process that started the ranks."""
 TASK = ToyTask(episode_steps=7)
-PATIENCE_S = 600.0
-"""Time for what takes seconds on an idle machine: a busy one must not make a test fail."""
 ITERATIONS = 25
 """Of a run that is to complete; kills come before the sixth is done."""
 

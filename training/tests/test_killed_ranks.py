@@ -26,6 +26,7 @@ def test_a_run_killed_at_any_moment_is_neither_silent_nor_lost(
     moment: Moment, tmp_path: Path, record_property
 ) -> None:
     killed = kill_and_await(moment, tmp_path)
+    print(f"{moment} (while: {killed.phase}): {killed.seconds:.1f} s; {killed.said[-300:]}")
     record_property("moment", str(moment))
     record_property("phase", killed.phase)
     record_property("seconds", f"{killed.seconds:.1f}")

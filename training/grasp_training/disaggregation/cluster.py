@@ -15,12 +15,21 @@ from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
 from grasp_training.disaggregation.attempt import new_attempt
 from grasp_training.disaggregation.liveness import Limits, Pulse
 from grasp_training.disaggregation.placement import Placement, Role
+from grasp_training.disaggregation.processes import ProcessId
 from grasp_training.disaggregation.reports import WholeErrorHandler
 from grasp_training.errors import GraspError
 
 _FAILURE = "failure"
 FAILED_STATUS = 75
 """Exit status of a rank that another one's failure has ended."""
+
+
+AGENT_VARIABLE = "GRASP_AGENT_PID"
+
+
+def own_agent() -> ProcessId:
+    """Return the agent that watches over this rank: its parent, unless there is a server between them."""
+    return ProcessId.of(int(os.environ.get(AGENT_VARIABLE, os.getppid())))
 
 
 class RankError(GraspError, RuntimeError):
@@ -42,7 +51,7 @@ class Cluster:
         store: Store,
         limits: Limits,
         device: str = "cpu",
-        agent_pid: int | None = None,
+        agent: ProcessId | None = None,
     ) -> None:
         """Join; returns when all ranks have.
 
@@ -52,7 +61,7 @@ class Cluster:
             store: shared by all ranks.
             limits: on waits.
             device: where records are sent from and arrive; CUDA devices use NCCL, others Gloo.
-            agent_pid: of the process that started this one; its parent by default.
+            agent: the process that watches over this one; its parent by default.
 
         Raises:
             RankError: a rank did not come up within the limit.
@@ -64,8 +73,8 @@ class Cluster:
         store.set_timeout(timedelta(seconds=limits.start_s))
         others = [role for role in self.roles if role.rank != rank]
         life = PrefixStore("life", _own_client(store))
-        agent_pid = os.getppid() if agent_pid is None else agent_pid
-        self.pulse = Pulse(life, self.role, others, limits, self._end_process, agent_pid)
+        agent = agent or ProcessId.of(os.getppid())
+        self.pulse = Pulse(life, self.role, others, limits, self._end_process, agent)
         self.pulse.start()
         try:
             self.transport = _make_group(
@@ -83,7 +92,7 @@ class Cluster:
         Raises:
             RankError: torchrun started another number of ranks than the placement has.
         """
-        world, agent_pid = int(os.environ["WORLD_SIZE"]), os.getppid()
+        world, agent = int(os.environ["WORLD_SIZE"]), own_agent()
         if world != placement.world_size:
             raise RankError(
                 f"torchrun started {world} ranks (WORLD_SIZE); placement {placement} has "
@@ -95,7 +104,7 @@ class Cluster:
             store = new_attempt(store, rank, world, limits.join_s)
         except RuntimeError as error:
             raise RankError(f"{placement.roles()[rank]} waited for the others to come up: {error}") from error
-        return Cluster(placement, rank, store, limits, device, agent_pid)
+        return Cluster(placement, rank, store, limits, device, agent)
 
     def __enter__(self) -> Cluster:
         return self
@@ -115,14 +124,11 @@ class Cluster:
         """Tell the others what has ended this rank, unless they know.
 
         Raises:
-            RankError: it was another rank, or the agent.
+            RankError: it was another rank.
         """
         if isinstance(error, RankError):
             self.pulse.abandon()
             return
-        if lost := self.pulse.lost_agent():  # SIGINT came with its death: KeyboardInterrupt
-            self.pulse.abandon()
-            self.fail(lost)
         # rsl_rl's own exchange between learners does not say who is missing; the silence does.
         silent = self.pulse.find_silent() if _is_transport(error) else None
         self.pulse.abandon()

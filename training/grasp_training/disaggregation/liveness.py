@@ -59,7 +59,7 @@ class Pulse:
         others: Sequence[Role],
         limits: Limits,
         on_silence: Callable[[str], None],
-        agent_pid: int,
+        agent: ProcessId,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -70,11 +70,11 @@ class Pulse:
             others: the ranks to watch.
             limits: how long a silence may be.
             on_silence: is called once, in the thread, with a message that names the rank.
-            agent_pid: of the process that started this one.
+            agent: the process that watches over this one.
         """
         self._store, self._role, self._others, self._limits = store, role, list(others), limits
-        self._on_silence, self._agent_pid = on_silence, agent_pid
-        self._process = dataclasses.asdict(ProcessId.own())
+        self._on_silence, self._agent = on_silence, agent
+        self._process = dataclasses.asdict(ProcessId.of(os.getpid()))
         self._heard = {other.rank: _Heard() for other in others}
         self._doing, self._count = "starting", 0
         self._end = threading.Event()
@@ -111,10 +111,10 @@ class Pulse:
         return f"its last sign of life, {ago:.0f} s ago, said: {doing}"
 
     def lost_agent(self) -> str | None:
-        """Say so if whoever started this rank has died: nobody would end it, or count it, from now on."""
-        if os.getppid() == self._agent_pid:
+        """Say so if the agent that watches over this rank has died: nobody would end it from now on."""
+        if not self._agent.has_ended():
             return None
-        return f"torchrun's agent (process {self._agent_pid}), which started {self._role}, has died"
+        return f"torchrun's agent (process {self._agent.pid}), which started {self._role}, has died"
 
     def end_stopped(self) -> None:
         """Kill silent ranks that are stopped, on this machine: the agent's SIGTERM does not reach them."""

@@ -1,4 +1,4 @@
-"""Processes of a run as others see them: which one it is, whether it is stopped, and who started it."""
+"""Processes of a run as others see them: which one it is, and whether it is stopped or has ended."""
 
 from __future__ import annotations
 
@@ -23,15 +23,23 @@ class ProcessId:
     """When it was started, in ticks of the machine."""
 
     @staticmethod
-    def own() -> ProcessId:
-        """Return this process."""
-        return ProcessId(_machine(), os.getpid(), _stat(os.getpid(), _STARTED))
+    def of(pid: int) -> ProcessId:
+        """Return a process of this machine."""
+        return ProcessId(_machine(), pid, _stat(pid, _STARTED))
+
+    def has_ended(self) -> bool:
+        """Say whether the process was on this machine and is no more."""
+        if not self._could_be_here():
+            return False
+        return _stat(self.pid, _STARTED) != self.started or _stat(self.pid, _STATE) in ("Z", "X")
 
     def end_if_stopped(self) -> None:
         """Kill the process if it is on this machine and stopped: no other signal would reach it."""
-        here = self.machine and self.machine == _machine()
-        if here and _stat(self.pid, _STARTED) == self.started and _stat(self.pid, _STATE) in ("T", "t"):
+        if self._could_be_here() and not self.has_ended() and _stat(self.pid, _STATE) in ("T", "t"):
             os.kill(self.pid, signal.SIGKILL)
+
+    def _could_be_here(self) -> bool:
+        return bool(self.machine and self.started) and self.machine == _machine()
 
 
 def _machine() -> str:

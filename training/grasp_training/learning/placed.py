@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def train_placed(
     config.blocks()
     arguments = (train, config, task, make_env, runs_folder, resume)
     if is_rank():
-        run_rank(_train_in_rank, *arguments)
+        run_rank(os.getppid(), _train_in_rank, *arguments)
     elif placement.world_size == 1:
         train(config, task, make_env, runs_folder, resume)
     else:
