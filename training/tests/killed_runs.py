@@ -82,7 +82,7 @@ def moment(number: int) -> Moment:
         victim,
         phase,
         0 if phase == "start" else draw.randint(1, 5),
-        draw.uniform(0.0, 1.5 if phase == "start" else 0.03),
+        draw.uniform(0.0, 0.8 if phase == "start" else 0.03),
         0 if victim == AGENT or draw.random() < 0.6 else 1,
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from learning_samples import small_teacher
 from process_table import await_end, descendants
-from ranks_in_processes import PATIENCE_S, await_checkpoint, pid_of, start
+from ranks_in_processes import PATIENCE_S, await_checkpoint, pid_of, placed_teacher, start
 from ranks_in_threads import LIMITS, join, train_in_threads
 from torch.distributed import HashStore, Store
 from toy_environment import ToyEnv, ToyTask, make_toy_env
@@ -25,6 +25,7 @@ from grasp_training.disaggregation.liveness import Limits
 from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning import train_teacher
+from grasp_training.learning.placed import train_placed
 from grasp_training.runs import run_folder
 
 SILENCE_S = 10.0
@@ -80,6 +81,14 @@ def test_a_killed_learner_is_started_anew_and_the_run_completes(tmp_path: Path) 
     folder = run_folder(tmp_path, "run")
     assert [row["iteration"] for row in folder.metrics.rows()] == list(range(1, 31))
     assert folder.checkpoints().load_latest().iteration == 30
+
+
+def test_a_run_that_was_there_before_is_not_continued_unasked(tmp_path: Path) -> None:
+    train_teacher(small_teacher("run", 1), ToyTask(), make_toy_env, tmp_path)
+    config = placed_teacher("run", "1:1", 3, max_restarts=1)
+    with pytest.raises(RankError, match=r"Run 'run' exists in .*: continue it with --resume"):
+        train_placed(train_teacher, config, ToyTask(), make_toy_env, tmp_path)
+    assert run_folder(tmp_path, "run").checkpoints().iterations() == [1]
 
 
 class SlowEnv(ToyEnv):
@@ -168,7 +177,7 @@ def test_ranks_of_another_attempt_share_no_keys() -> None:
 
 def test_a_rank_that_does_not_come_is_waited_for_so_long_and_no_longer() -> None:
     for rank in (0, 1):
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match=f"^rank {1 - rank} did not come up within 0 s$"):
             new_attempt(HashStore(), rank, 2, limit_s=0.2)
 
 

@@ -63,7 +63,8 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+def nodes(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Nodes]:
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "5")  # as the README and slurm.sh say
     made = Nodes(tmp_path, **request.param)
     yield made
     for agent in made.agents:

@@ -52,6 +52,7 @@ class Cluster:
         limits: Limits,
         device: str = "cpu",
         agent: ProcessId | None = None,
+        job: Store | None = None,
     ) -> None:
         """Join; returns when all ranks have.
 
@@ -62,6 +63,7 @@ class Cluster:
             limits: on waits.
             device: where records are sent from and arrive; CUDA devices use NCCL, others Gloo.
             agent: the process that watches over this one; its parent by default.
+            job: a store that outlives restarts of the ranks.
 
         Raises:
             RankError: a rank did not come up within the limit.
@@ -69,7 +71,7 @@ class Cluster:
         self.placement, self.limits, self.device = placement, limits, device
         self.roles = placement.roles()
         self.role: Role = self.roles[rank]
-        self.store = store
+        self.store, self._job = store, job or store
         store.set_timeout(timedelta(seconds=limits.start_s))
         others = [role for role in self.roles if role.rank != rank]
         life = PrefixStore("life", _own_client(store))
@@ -101,10 +103,10 @@ class Cluster:
         timeout = timedelta(seconds=limits.start_s)
         store, rank, _ = next(iter(distributed.rendezvous("env://", timeout=timeout)))
         try:
-            store = new_attempt(store, rank, world, limits.join_s)
+            attempt = new_attempt(store, rank, world, limits.join_s)
         except RuntimeError as error:
-            raise RankError(f"{placement.roles()[rank]} waited for the others to come up: {error}") from error
-        return Cluster(placement, rank, store, limits, device, agent)
+            raise RankError(f"{error}, says {placement.roles()[rank]}") from error
+        return Cluster(placement, rank, attempt, limits, device, agent, store)
 
     def __enter__(self) -> Cluster:
         return self
@@ -135,6 +137,14 @@ class Cluster:
         if silent:
             self.fail(f"{silent} is gone: {self.pulse.describe(silent.rank)}")
         self._publish(f"{self.role} failed: {error or type(error).__name__}")
+
+    def keep(self, key: str) -> None:
+        """Note something for the ranks that may be started anew in place of these."""
+        self._job.set(f"kept/{key}", "1")
+
+    def was_kept(self, key: str) -> bool:
+        """Say whether ranks of this job have noted it, these or any before them."""
+        return self._job.check([f"kept/{key}"])
 
     def publish(self, key: str, value: str) -> None:
         """Tell all ranks a value."""

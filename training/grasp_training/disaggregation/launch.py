@@ -38,11 +38,6 @@ def is_rank() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
 
 
-def restarts_so_far() -> int:
-    """Return how often torchrun has restarted the ranks."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-
-
 def run_rank(agent_pid: int, entry: Callable[..., None], *arguments: Any) -> None:
     """Run `entry(*arguments)` as a rank; whatever ends it is reported to the agent that started it.
 

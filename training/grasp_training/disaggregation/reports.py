@@ -27,7 +27,10 @@ class WholeErrorHandler(ErrorHandler):
     def record_exception(self, e: BaseException) -> None:
         """Write the error file in torchrun's format."""
         if path := _error_file():
-            details = {"py_callstack": traceback.format_exc(), "timestamp": str(int(time.time()))}
+            details = {
+                "py_callstack": "".join(traceback.format_exception(e)),
+                "timestamp": str(int(time.time())),
+            }
             said = {"message": f"{type(e).__name__}: {e}", "extraInfo": details}
             _write(path, json.dumps({"message": said}))
 
