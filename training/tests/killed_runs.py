@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from grasp_training.learning.placed import train_placed
 from grasp_training.runs import CheckpointStore, run_folder
 
 PLACEMENTS = ("1:1", "2:1", "1:2", "data-parallel:2")
-PHASES = ("start", "rollout", "update", "checkpoint")
+PHASES = {"start": 0.8, "rollout": 0.03, "update": 0.02, "checkpoint": 0.04}
+"""What learner 0 may be doing, and for how long in these small runs, about: s."""
+SLOW_DISK_S = 0.01
+"""s, that each write to the disk takes longer: a checkpoint is to be hit while it is written."""
 MODES = ("synchronous", "overlapped")
 AGENT = -1
 """In place of a rank: the process that started the ranks."""
 TASK = ToyTask(episode_steps=7)
-ITERATIONS = 25
+ITERATIONS = 15
 """Of a run that is to complete; kills come before the sixth is done."""
 
 
@@ -73,7 +77,7 @@ def moment(number: int) -> Moment:
     """Return one of any number of moments; neighbours differ in phase."""
     draw = random.Random(f"moment {number}")
     placement = draw.choice(PLACEMENTS)
-    phase = PHASES[number % len(PHASES)]
+    phase = list(PHASES)[number % len(PHASES)]
     victim = AGENT if draw.random() < 0.15 else draw.randrange(Placement.parse(placement).world_size)
     return Moment(
         number,
@@ -82,7 +86,7 @@ def moment(number: int) -> Moment:
         victim,
         phase,
         0 if phase == "start" else draw.randint(1, 5),
-        draw.uniform(0.0, 0.8 if phase == "start" else 0.03),
+        draw.uniform(0.0, PHASES[phase]),
         0 if victim == AGENT or draw.random() < 0.6 else 1,
     )
 
@@ -93,7 +97,13 @@ def train_and_tell_phase(config: Any, task: Any, make_env: Any, folder: Path, *m
         _tell(folder, "start")
         _wrap(PPO, "update", folder, "update")
         _wrap(CheckpointStore, "save", folder, "checkpoint")
+        os.fsync = _slow_fsync
     train_teacher(config, task, make_env, folder, *more)
+
+
+def _slow_fsync(file: int, fsync: Callable[[int], None] = os.fsync) -> None:
+    time.sleep(SLOW_DISK_S)
+    fsync(file)
 
 
 def _wrap(owner: type, name: str, folder: Path, phase: str) -> None:

@@ -116,7 +116,7 @@ def _own_signal_handlers() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _explain(placement: Placement, failures: dict[int, ProcessFailure], folder: Path) -> str:
