@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from grasp_training.disaggregation.liveness import Limits
 from grasp_training.learning import PpoConfig, TeacherConfig, train_teacher
 from grasp_training.learning.placed import train_placed
 
-LIMITS = Limits(start_s=120.0, step_s=60.0, update_s=60.0, silence_s=10.0)
+LIMITS = Limits(join_s=300.0, step_s=300.0, update_s=300.0)
+"""A machine that does much else at the same time must not make a test fail."""
+
+PATIENCE_S = 600.0
+"""s, for what takes seconds where nothing else runs."""
 
 
 def leave_pid(folder: Path) -> None:
@@ -50,7 +55,7 @@ def make_telling_env(config: TellingToyTask, *arguments: Any) -> ToyEnv:
 def placed_teacher(run: str, placement: str, iterations: int, **changes: Any) -> TeacherConfig:
     """A small teacher under a placement."""
     config = small_teacher(run, iterations, num_envs=12)
-    return dataclasses.replace(config, placement=placement, limits=LIMITS, **changes)
+    return dataclasses.replace(config, **{"placement": placement, "limits": LIMITS, **changes})
 
 
 def one_whole_batch(run: str, placement: str) -> TeacherConfig:
@@ -62,16 +67,19 @@ def one_whole_batch(run: str, placement: str) -> TeacherConfig:
 _PROGRAM = """
 import sys
 sys.path.insert(0, {tests!r})
-import ranks_in_processes
+import {module}
 from pathlib import Path
 if __name__ == "__main__":
-    ranks_in_processes.run_until_told({placement!r}, {restarts}, {iterations}, Path({folder!r}))
+    {call}
 """
 
 
-def run_until_told(placement: str, restarts: int, iterations: int, folder: Path) -> None:
+def run_until_told(
+    placement: str, restarts: int, iterations: int, folder: Path, silence_s: float = LIMITS.silence_s
+) -> None:
     """Train for long, in a process of its own."""
-    config = placed_teacher("run", placement, iterations, max_restarts=restarts)
+    limits = dataclasses.replace(LIMITS, silence_s=silence_s)
+    config = placed_teacher("run", placement, iterations, max_restarts=restarts, limits=limits)
     task = TellingToyTask(episode_steps=7, folder=str(folder))
     try:
         train_placed(train_and_tell, config, task, make_telling_env, folder)
@@ -79,25 +87,44 @@ def run_until_told(placement: str, restarts: int, iterations: int, folder: Path)
         sys.exit(str(error))
 
 
-def start(placement: str, folder: Path, restarts: int = 0, iterations: int = 10**6) -> subprocess.Popen[str]:
+def start(
+    placement: str,
+    folder: Path,
+    restarts: int = 0,
+    iterations: int = 10**6,
+    silence_s: float = LIMITS.silence_s,
+) -> subprocess.Popen[str]:
     """Start such a training; what it prints goes to `output` in the folder."""
+    call = f"run_until_told({placement!r}, {restarts}, {iterations}, Path({str(folder)!r}), {silence_s})"
+    return start_program("ranks_in_processes", f"ranks_in_processes.{call}", folder)
+
+
+def write_program(module: str, call: str, folder: Path) -> Path:
+    """Write a program that imports a module beside this one and makes a call."""
     program = folder / "program.py"
-    tests = str(Path(__file__).parent)
-    program.write_text(
-        _PROGRAM.format(
-            tests=tests, placement=placement, restarts=restarts, iterations=iterations, folder=str(folder)
-        )
-    )
+    program.write_text(_PROGRAM.format(tests=str(Path(__file__).parent), module=module, call=call))
+    return program
+
+
+def start_program(
+    module: str, call: str, folder: Path, launcher: Sequence[str] = (), output: str = "output"
+) -> subprocess.Popen[str]:
+    """Start such a program, by itself or under a launcher; what it prints goes to a file in the folder."""
+    program = write_program(module, call, folder)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    with (folder / "output").open("w") as output:
+    with (folder / output).open("w") as stream:
         return subprocess.Popen(
-            [sys.executable, str(program)], env=environment, stdout=output, stderr=output, text=True
+            [sys.executable, *launcher, str(program)],
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            text=True,
         )
 
 
 def await_checkpoint(folder: Path, iteration: int, process: subprocess.Popen[str]) -> None:
     """Wait until the run has a checkpoint of at least this iteration."""
-    deadline = time.monotonic() + 180.0
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and process.poll() is None:
         found = [int(path.stem[-8:]) for path in (folder / "run" / "checkpoints").glob("iteration_*.pt")]
         if found and max(found) >= iteration:

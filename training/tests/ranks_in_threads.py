@@ -19,7 +19,7 @@ from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning import RunConfig, train_teacher
 from grasp_training.runs import RunFolder
 
-LIMITS = Limits(start_s=60.0, step_s=60.0, update_s=60.0, silence_s=60.0)
+LIMITS = Limits(step_s=300.0, update_s=300.0, silence_s=300.0)
 
 
 class ThreadCluster(Cluster):
@@ -66,6 +66,6 @@ def train_in_threads(
     with learner:
         folder = train(config, task, make_env, runs_folder, resume, ClusterWiring(learner))
     for thread in threads:
-        thread.join(timeout=60.0)
+        thread.join(timeout=300.0)
         assert not thread.is_alive(), "a simulator did not end with the run"
     return folder

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.distributed.elastic.multiprocessing.errors import record
 
 from grasp_training.benchmarks.schedule import Costs
 from grasp_training.benchmarks.stand_ins import StandInTask, make_stand_in
@@ -86,7 +85,6 @@ def measure_transport(
     return TransportCost(size, single, shared, messages, _copy_s(size))
 
 
-@record
 def _run_rank(case: TransportCase, path: Path) -> None:
     use_threads(1)
     with Cluster.from_environment(Placement.parse("1:1"), Limits()) as cluster:

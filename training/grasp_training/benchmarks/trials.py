@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.errors import record
-
 from grasp_training.benchmarks.recording import SPANS, RecordedPPO, RecordedTask, make_recorded
 from grasp_training.benchmarks.schedule import Costs, Span
 from grasp_training.benchmarks.stand_ins import StandInPPO, StandInTask, make_stand_in
@@ -85,7 +83,6 @@ def shifted(spans: Sequence[Span], start_s: float) -> list[Span]:
     return [Span(span.who, span.what, span.start_s - start_s, span.end_s - start_s) for span in spans]
 
 
-@record
 def _run_rank(trial: Trial, folder: Path) -> None:
     placement = Placement.parse(trial.config.placement)
     use_threads(trial.config.threads)

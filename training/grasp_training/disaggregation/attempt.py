@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 import uuid
-from datetime import timedelta
 
 from torch.distributed import PrefixStore, Store
 
@@ -28,23 +27,26 @@ def new_attempt(store: Store, rank: int, world_size: int, limit_s: float) -> Sto
         limit_s: seconds to wait for the others.
 
     Raises:
-        RuntimeError: not all ranks came within the limit.
+        RuntimeError: not all ranks came within the limit; names those that did not.
     """
     name = uuid.uuid4().hex
-    store.set(f"name/{rank}", name)
+    store.set(_name(rank), name)
     deadline = time.monotonic() + limit_s
-    if rank == 0:
-        token = _propose(store, world_size, deadline)
-    else:
-        token = _agree(store, rank, name, deadline)
+    token = _propose(store, world_size, deadline) if rank == 0 else _agree(store, rank, name, deadline)
+    if token is None:
+        missing = [str(other) for other in range(world_size) if not store.check([_name(other)])]
+        who = f"rank {' and rank '.join(missing)}" if missing else "a rank that had come up before"
+        raise RuntimeError(f"{who} did not come up within {limit_s:.0f} s")
     return PrefixStore(f"attempt/{token}", store)
 
 
-def _propose(store: Store, world_size: int, deadline: float) -> str:
-    while True:
-        left = timedelta(seconds=max(0.001, deadline - time.monotonic()))
-        store.wait([f"name/{rank}" for rank in range(world_size)], left)
-        names = [store.get(f"name/{rank}").decode() for rank in range(world_size)]
+def _propose(store: Store, world_size: int, deadline: float) -> str | None:
+    keys = [_name(rank) for rank in range(world_size)]
+    while time.monotonic() < deadline:
+        if not store.check(keys):
+            time.sleep(_POLL_S)
+            continue
+        names = [store.get(key).decode() for key in keys]
         token = hashlib.sha256(json.dumps([names, uuid.uuid4().hex]).encode()).hexdigest()[:16]
         store.set("proposal", json.dumps({"token": token, "names": names}))
         agreed = [f"agreed/{token}/{rank}" for rank in range(1, world_size)]
@@ -54,11 +56,10 @@ def _propose(store: Store, world_size: int, deadline: float) -> str:
                 store.set(f"begun/{token}", "1")
                 return token
             time.sleep(_POLL_S)
-        if time.monotonic() >= deadline:
-            raise RuntimeError("not all ranks came up in time")
+    return None
 
 
-def _agree(store: Store, rank: int, name: str, deadline: float) -> str:
+def _agree(store: Store, rank: int, name: str, deadline: float) -> str | None:
     token = ""
     while time.monotonic() < deadline:
         if store.check(["proposal"]):
@@ -69,4 +70,8 @@ def _agree(store: Store, rank: int, name: str, deadline: float) -> str:
         if token and store.check([f"begun/{token}"]):
             return token
         time.sleep(_POLL_S)
-    raise RuntimeError("rank 0 did not come up in time")
+    return None
+
+
+def _name(rank: int) -> str:
+    return f"name/{rank}"

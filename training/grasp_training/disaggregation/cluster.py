@@ -11,15 +11,25 @@ from typing import NoReturn
 import torch
 from torch import distributed
 from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
-from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from grasp_training.disaggregation.attempt import new_attempt
 from grasp_training.disaggregation.liveness import Limits, Pulse
 from grasp_training.disaggregation.placement import Placement, Role
+from grasp_training.disaggregation.processes import ProcessId
+from grasp_training.disaggregation.reports import WholeErrorHandler
 from grasp_training.errors import GraspError
 
 _FAILURE = "failure"
-_EXIT_STATUS = 75
+FAILED_STATUS = 75
+"""Exit status of a rank that another one's failure has ended."""
+
+
+AGENT_VARIABLE = "GRASP_AGENT_PID"
+
+
+def own_agent() -> ProcessId:
+    """Return the agent that watches over this rank: its parent, unless there is a server between them."""
+    return ProcessId.of(int(os.environ.get(AGENT_VARIABLE, os.getppid())))
 
 
 class RankError(GraspError, RuntimeError):
@@ -35,7 +45,14 @@ class Cluster:
     """
 
     def __init__(
-        self, placement: Placement, rank: int, store: Store, limits: Limits, device: str = "cpu"
+        self,
+        placement: Placement,
+        rank: int,
+        store: Store,
+        limits: Limits,
+        device: str = "cpu",
+        agent: ProcessId | None = None,
+        job: Store | None = None,
     ) -> None:
         """Join; returns when all ranks have.
 
@@ -45,6 +62,8 @@ class Cluster:
             store: shared by all ranks.
             limits: on waits.
             device: where records are sent from and arrive; CUDA devices use NCCL, others Gloo.
+            agent: the process that watches over this one; its parent by default.
+            job: a store that outlives restarts of the ranks.
 
         Raises:
             RankError: a rank did not come up within the limit.
@@ -52,12 +71,12 @@ class Cluster:
         self.placement, self.limits, self.device = placement, limits, device
         self.roles = placement.roles()
         self.role: Role = self.roles[rank]
-        self.store = store
+        self.store, self._job = store, job or store
         store.set_timeout(timedelta(seconds=limits.start_s))
         others = [role for role in self.roles if role.rank != rank]
-        self.pulse = Pulse(
-            PrefixStore("life", _own_client(store)), self.role, others, limits, self._end_process
-        )
+        life = PrefixStore("life", _own_client(store))
+        agent = agent or ProcessId.of(os.getppid())
+        self.pulse = Pulse(life, self.role, others, limits, self._end_process, agent)
         self.pulse.start()
         try:
             self.transport = _make_group(
@@ -75,7 +94,7 @@ class Cluster:
         Raises:
             RankError: torchrun started another number of ranks than the placement has.
         """
-        world = int(os.environ["WORLD_SIZE"])
+        world, agent = int(os.environ["WORLD_SIZE"]), own_agent()
         if world != placement.world_size:
             raise RankError(
                 f"torchrun started {world} ranks (WORLD_SIZE); placement {placement} has "
@@ -84,10 +103,10 @@ class Cluster:
         timeout = timedelta(seconds=limits.start_s)
         store, rank, _ = next(iter(distributed.rendezvous("env://", timeout=timeout)))
         try:
-            store = new_attempt(store, rank, world, limits.start_s)
+            attempt = new_attempt(store, rank, world, limits.join_s)
         except RuntimeError as error:
-            raise RankError(f"rank {rank} waited {limits.start_s:.0f} s for the others: {error}") from error
-        return Cluster(placement, rank, store, limits, device)
+            raise RankError(f"{error}, says {placement.roles()[rank]}") from error
+        return Cluster(placement, rank, attempt, limits, device, agent, store)
 
     def __enter__(self) -> Cluster:
         return self
@@ -98,6 +117,17 @@ class Cluster:
         if error is None:
             self.pulse.stop()
             return
+        try:
+            self._tell(error)
+        finally:
+            self.pulse.end_stopped()
+
+    def _tell(self, error: BaseException) -> None:
+        """Tell the others what has ended this rank, unless they know.
+
+        Raises:
+            RankError: it was another rank.
+        """
         if isinstance(error, RankError):
             self.pulse.abandon()
             return
@@ -107,6 +137,14 @@ class Cluster:
         if silent:
             self.fail(f"{silent} is gone: {self.pulse.describe(silent.rank)}")
         self._publish(f"{self.role} failed: {error or type(error).__name__}")
+
+    def keep(self, key: str) -> None:
+        """Note something for the ranks that may be started anew in place of these."""
+        self._job.set(f"kept/{key}", "1")
+
+    def was_kept(self, key: str) -> bool:
+        """Say whether ranks of this job have noted it, these or any before them."""
+        return self._job.check([f"kept/{key}"])
 
     def publish(self, key: str, value: str) -> None:
         """Tell all ranks a value."""
@@ -130,7 +168,7 @@ class Cluster:
         Raises:
             RankError: always.
         """
-        raise RankError(self._publish(message))
+        raise RankError(self._publish(self.pulse.lost_agent() or message))
 
     def _publish(self, message: str) -> str:
         try:
@@ -141,11 +179,10 @@ class Cluster:
     def _end_process(self, message: str) -> None:
         """End this process from the thread that watches: the main thread may wait in a system call."""
         message = self._publish(message)
-        handler = get_error_handler()
-        handler.initialize()
-        handler.record_exception(RankError(message))
+        WholeErrorHandler().record_exception(RankError(message))
         print(f"{self.role}: {message}", file=sys.stderr, flush=True)
-        os._exit(_EXIT_STATUS)
+        self.pulse.end_stopped()
+        os._exit(FAILED_STATUS)
 
     def _join_learners(self, learner: int) -> None:
         distributed.init_process_group(

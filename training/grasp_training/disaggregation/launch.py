@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
+import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from grasp_training.disaggregation.cluster import RankError
+from grasp_training.disaggregation.cluster import AGENT_VARIABLE, FAILED_STATUS, RankError, own_agent
 from grasp_training.disaggregation.placement import Placement
+from grasp_training.disaggregation.processes import ProcessId
+from grasp_training.disaggregation.reports import WholeErrorHandler, last_sign_of_life, read_failures
 
+_AGENT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 _SHUTDOWN_S = 5
-"""Seconds that ranks have to end once one has failed: a stopped process answers no signal but SIGKILL."""
+"""Seconds that ranks have to end when the run is interrupted."""
+_LINGER_S = 1.0
+"""Seconds for which a rank that another one's failure ends lets that one be the first whom the agent sees."""
+_LAST_WORDS_S = 5.0
+"""Seconds that a rank has to tell of its agent's death."""
 
 
 def is_rank() -> bool:
@@ -25,9 +38,35 @@ def is_rank() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
 
 
-def restarts_so_far() -> int:
-    """Return how often torchrun has restarted the ranks."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+def run_rank(agent_pid: int, entry: Callable[..., None], *arguments: Any) -> None:
+    """Run `entry(*arguments)` as a rank; whatever ends it is reported to the agent that started it.
+
+    Args:
+        agent_pid: the agent's process.
+        entry: what to run.
+        *arguments: its arguments.
+
+    Raises:
+        SystemExit: another rank, or the agent, has ended this one: a traceback would tell nothing.
+    """
+    os.environ[AGENT_VARIABLE] = str(agent_pid)
+    threading.Thread(target=_end_with_agent, args=(own_agent(),), name="agent's end", daemon=True).start()
+    try:
+        record(entry, error_handler=WholeErrorHandler())(*arguments)
+    except RankError as error:
+        print(error, file=sys.stderr, flush=True)
+        time.sleep(_LINGER_S)
+        sys.exit(FAILED_STATUS)
+
+
+def _end_with_agent(agent: ProcessId) -> None:
+    """End this rank when its agent has died, whatever it waits for."""
+    while not agent.has_ended():
+        time.sleep(_LINGER_S)
+    time.sleep(_LAST_WORDS_S)  # a rank that has joined the others tells them
+    said = f"torchrun's agent (process {agent.pid}) has died, and this rank with it"
+    print(said, file=sys.stderr, flush=True)
+    os._exit(FAILED_STATUS)
 
 
 def launch(placement: Placement, max_restarts: int, entry: Callable[..., None], *arguments: Any) -> None:
@@ -58,37 +97,46 @@ def launch(placement: Placement, max_restarts: int, entry: Callable[..., None], 
         shutdown_timeout=_SHUTDOWN_S,
     )
     try:
-        elastic_launch(config, entry)(*arguments)
-    except ChildFailedError as error:
-        raise RankError(_explain(placement, error.failures)) from None
+        with tempfile.TemporaryDirectory(prefix="grasp-ranks-") as folder, _own_signal_handlers():
+            config.logs_specs = DefaultLogsSpecs(folder)
+            try:
+                elastic_launch(config, run_rank)(os.getpid(), entry, *arguments)
+            except ChildFailedError as error:
+                raise RankError(_explain(placement, error.failures, Path(folder))) from None
     except SignalException as error:
         raise KeyboardInterrupt from error
 
 
-def _explain(placement: Placement, failures: dict[int, ProcessFailure]) -> str:
-    """Say which rank failed first, and what others say of it."""
-    ended_by_agent = (-signal.SIGTERM, -signal.SIGKILL)
-    killed = [f for f in failures.values() if f.exitcode < 0 and f.exitcode not in ended_by_agent[:1]]
-    told = [f for f in failures.values() if f.exitcode > 0]
-    roles = placement.roles()
+@contextlib.contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Take back the handlers of signals that torchrun's agent has replaced by its own."""
+    handlers = {number: signal.getsignal(number) for number in _AGENT_SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _explain(placement: Placement, failures: dict[int, ProcessFailure], folder: Path) -> str:
+    """Say which rank failed first, and what others say of it.
+
+    Args:
+        placement: names the ranks.
+        failures: by rank: those that the agent saw before it ended the others.
+        folder: where all ranks of all attempts left their reports.
+    """
+    attempt = max(folder.glob("*/attempt_*"), key=lambda path: int(path.name.rpartition("_")[2]))
+    told = read_failures(attempt)
     sentences = []
-    for failure in killed:
-        name = signal.Signals(-failure.exitcode).name
-        sentences.append(f"{roles[_rank(failures, failure)]} was killed by {name}")
-    for message in dict.fromkeys(_message(failure) for failure in sorted(told, key=lambda f: f.timestamp)):
-        sentences.append(message)
-    return ". ".join(sentences[:3]) or f"a rank failed: {failures}"
-
-
-def _rank(failures: dict[int, ProcessFailure], failure: ProcessFailure) -> int:
-    return next(rank for rank, other in failures.items() if other is failure)
-
-
-def _message(failure: ProcessFailure) -> str:
-    """Return the message of the exception that ended a rank, without its traceback."""
-    said: Any = failure.message
-    text = str(said["message"] if isinstance(said, dict) else said or "")
-    last = text.strip().splitlines()[-1] if text else f"a rank ended with status {failure.exitcode}"
-    for kind in ("RankError: ", "GraspError: "):
-        last = last.split(kind, 1)[-1]
-    return last
+    for rank, failure in failures.items():
+        role = placement.roles()[rank]
+        if failure.exitcode in (0, -signal.SIGTERM) or any(f"{role} has stopped" in text for text in told):
+            continue  # ended by the agent, or killed because it had stopped
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            sentences.append(f"{role} was killed by {name}; {last_sign_of_life(attempt / str(rank))}")
+        elif not told:
+            sentences.append(f"{role} ended with status {failure.exitcode}")
+    return ". ".join([*sentences, *told][:3]) or f"a rank failed: {failures}"

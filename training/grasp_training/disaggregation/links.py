@@ -118,9 +118,10 @@ class Channel:
 
     def _fail(self, reason: str, error: RuntimeError) -> None:
         ago = time.monotonic() - self._last_s
+        detail = str(error).splitlines()[0].partition(". This is typically")[0]
         self._cluster.fail(
             f"{self.peer} {reason}; last message from it: {self._last}, {ago:.0f} s ago; "
-            f"{self._cluster.pulse.describe(self.peer.rank)} ({str(error).splitlines()[0]})"
+            f"{self._cluster.pulse.describe(self.peer.rank)} ({detail})"
         )
 
 

@@ -7,7 +7,9 @@ merely slow, whose thread here goes on.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from torch.distributed import Store
 
 from grasp_training.disaggregation.placement import Role
+from grasp_training.disaggregation.processes import ProcessId
+from grasp_training.disaggregation.reports import leave_sign_of_life
 
 BEAT_S = 1.0
 """Seconds between two signs of life."""
@@ -26,8 +30,10 @@ _FINISHED = "finished"
 class Limits:
     """Time limits on waits."""
 
+    join_s: float = 60.0
+    """s, for the processes of all ranks to come up, from when the first has."""
     start_s: float = 300.0
-    """s, for all ranks to come up and to make their environments."""
+    """s, for all ranks to make their environments."""
     step_s: float = 120.0
     """s, for a simulator's answer to actions."""
     update_s: float = 900.0
@@ -53,6 +59,7 @@ class Pulse:
         others: Sequence[Role],
         limits: Limits,
         on_silence: Callable[[str], None],
+        agent: ProcessId,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -63,9 +70,11 @@ class Pulse:
             others: the ranks to watch.
             limits: how long a silence may be.
             on_silence: is called once, in the thread, with a message that names the rank.
+            agent: the process that watches over this one.
         """
         self._store, self._role, self._others, self._limits = store, role, list(others), limits
-        self._on_silence = on_silence
+        self._on_silence, self._agent = on_silence, agent
+        self._process = dataclasses.asdict(ProcessId.of(os.getpid()))
         self._heard = {other.rank: _Heard() for other in others}
         self._doing, self._count = "starting", 0
         self._end = threading.Event()
@@ -101,6 +110,18 @@ class Pulse:
         doing = json.loads(heard.beat)["doing"] if heard.beat else "nothing yet"
         return f"its last sign of life, {ago:.0f} s ago, said: {doing}"
 
+    def lost_agent(self) -> str | None:
+        """Say so if the agent that watches over this rank has died: nobody would end it from now on."""
+        if not self._agent.has_ended():
+            return None
+        return f"torchrun's agent (process {self._agent.pid}), which started {self._role}, has died"
+
+    def end_stopped(self) -> None:
+        """Kill silent ranks that are stopped, on this machine: the agent's SIGTERM does not reach them."""
+        for other in self._others:
+            if self.is_silent(other.rank) and (beat := self._heard[other.rank].beat):
+                ProcessId(**json.loads(beat)["process"]).end_if_stopped()
+
     def is_silent(self, rank: int) -> bool:
         """Say whether a rank has been silent for longer than the limit."""
         heard = self._heard[rank]
@@ -123,7 +144,11 @@ class Pulse:
                 self._beat()
                 self._listen()
             except RuntimeError as error:
-                self._on_silence(f"the store that all ranks share is gone ({error})")
+                gone = f"the store that all ranks share is gone, with torchrun's agent that held it ({error})"
+                self._on_silence(self.lost_agent() or gone)
+                return
+            if lost := self.lost_agent():
+                self._on_silence(lost)
                 return
             if time.monotonic() - before > self._limits.silence_s / 2:
                 continue  # it was this rank that stood still: what it heard before says nothing
@@ -134,7 +159,9 @@ class Pulse:
 
     def _beat(self) -> None:
         self._count += 1
-        self._store.set(_key(self._role.rank), json.dumps({"count": self._count, "doing": self._doing}))
+        leave_sign_of_life(self._doing)
+        beat = {"count": self._count, "doing": self._doing, "process": self._process}
+        self._store.set(_key(self._role.rank), json.dumps(beat))
 
     def _listen(self) -> None:
         known = [other for other in self._others if self._store.check([_key(other.rank)])]

@@ -98,7 +98,6 @@ class RemoteVecEnv(VecEnv):
         """
         self.cfg, self.device = task, device
         self.num_actions, self.max_episode_length = description.num_actions, description.max_episode_length
-        allocate = allocate or own_memory(device)
         self._links, self._sum_outcomes = list(links), sum_outcomes
         self._block_rows, self._link_rows = _rows(setup, links)
         self.group_rows = _group_rows(links, self._link_rows)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch.distributed.elastic.multiprocessing.errors import record
-
 from grasp_training.disaggregation.cluster import Cluster
-from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far
+from grasp_training.disaggregation.launch import is_rank, launch, run_rank
 from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import RunConfig, check_positive
@@ -43,22 +42,32 @@ def train_placed(
     config.blocks()
     arguments = (train, config, task, make_env, runs_folder, resume)
     if is_rank():
-        _train_in_rank(*arguments)
+        run_rank(os.getppid(), _train_in_rank, *arguments)
     elif placement.world_size == 1:
         train(config, task, make_env, runs_folder, resume)
     else:
         launch(placement, config.max_restarts, _train_in_rank, *arguments)
 
 
-@record
 def _train_in_rank(
     train: Train, config: RunConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool
 ) -> None:
     use_threads(config.threads)
-    # A restart goes on from what the ranks before it have saved, whatever was asked for at first.
-    resume = resume or (restarts_so_far() > 0 and run_folder(runs_folder, config.run).exists())
     with Cluster.from_environment(Placement.parse(config.placement), config.limits) as cluster:
         if cluster.role.learner is None:
             simulate(cluster, make_env, task)
         else:
+            resume = resume or _is_restart(cluster, runs_folder, config.run)
             train(config, task, make_env, runs_folder, resume, ClusterWiring(cluster))
+
+
+def _is_restart(cluster: Cluster, runs_folder: Path, run: str) -> bool:
+    """Say whether ranks started before these have begun the run, or somebody else has.
+
+    torchrun's count of restarts does not tell: an agent that restarts its ranks because another node's has
+    done so does not count it.
+    """
+    exists = run_folder(runs_folder, run).exists()
+    if cluster.role.learner == 0 and not exists:
+        cluster.keep(run)  # before it is there: a kill may come at any moment
+    return exists and cluster.was_kept(run)
