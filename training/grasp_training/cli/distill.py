@@ -13,6 +13,7 @@ from grasp_description.cameras import STEREO_RIG
 from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults, report_changes, saved_task
 from grasp_training.learning import StudentConfig, student_preset, train_student
 from grasp_training.learning.placed import train_placed
+from grasp_training.planning import resolve_placement
 from grasp_training.runs import ConfigurationError, run_folder
 from grasp_training.tasks import ImageConfig, TaskConfig, make_env
 
@@ -48,8 +49,9 @@ def run(arguments: Sequence[str]) -> int:
         config=PARSER_SETTINGS,
     )
     _check_images(early, command.task)
-    report_changes(early, "student", command.training, command.task)
-    train_placed(train_student, command.training, command.task, make_env, command.runs_folder, command.resume)
+    training = resolve_placement(command.training, command.task, make_env)
+    report_changes(early, "student", training, command.task)
+    train_placed(train_student, training, command.task, make_env, command.runs_folder, command.resume)
     return 0
 
 
