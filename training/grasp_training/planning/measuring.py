@@ -196,6 +196,16 @@ class _Nobody:
         """Do nothing."""
 
 
+class _NoNames:
+    """A store for names of figures: there are none, and to wait for one would be to wait for ever."""
+
+    def set(self, key: str, value: str) -> None:
+        raise AssertionError(f"the stand-in's environments tell {key}={value}")
+
+    def get(self, key: str) -> bytes:
+        raise AssertionError(f"the learner asks for {key}; the stand-in's environments log nothing")
+
+
 class _StandInWiring(SingleWiring):
     """A learner whose environments are nobody's."""
 
@@ -208,7 +218,7 @@ class _StandInWiring(SingleWiring):
         """See `Wiring`."""
         layout = self._description.results(setup)
         links = [_Nobody(route, layout) for route in self.placement.routes(setup.blocks, setup.turns)]
-        self._env = RemoteVecEnv(task, setup, self._description, links, HashStore())
+        self._env = RemoteVecEnv(task, setup, self._description, links, _NoNames())
         return self._env
 
     def close(self) -> None:
