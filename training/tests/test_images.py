@@ -18,9 +18,17 @@ from grasp_description.objects import MAX_PARTS, object_set
 from grasp_description.rendering import StereoRenderer, nominal_scene
 from grasp_description.robot import JOINT_NAMES
 from grasp_description.scene import OBJECT_GEOMS, apply_object, build_model
+from grasp_training.runs import ConfigurationError
 from grasp_training.simulators import MujocoSimulator
 from grasp_training.simulators.base import Appearance
-from grasp_training.tasks import CurriculumConfig, EpisodeSampler, RandomizationConfig, TaskConfig, make_env
+from grasp_training.tasks import (
+    CurriculumConfig,
+    EpisodeSampler,
+    ImageConfig,
+    RandomizationConfig,
+    TaskConfig,
+    make_env,
+)
 
 JOINTS = len(JOINT_NAMES)
 OBJECTS = object_set("training")[:18]
@@ -327,3 +335,20 @@ def test_task_gives_stereo_and_depth_in_their_shapes():
     assert observations["depth"].dtype == torch.float32
     table = observations["depth"][observations["depth"] > 0]
     assert 0.2 < table.min() < table.max() < 10.0
+
+
+@pytest.mark.parametrize(("width", "height"), [(160, 120), (320, 240)])
+def test_images_are_of_the_size_that_the_task_says(width: int, height: int):
+    config = TaskConfig(threads=1, image=ImageConfig(width, height))
+    observations = make_env(config, 1, ("stereo", "depth"), "training", 0).get_observations()
+    assert observations["stereo"].shape == (1, 2, height, width, 3)
+    assert observations["depth"].shape == (1, 1, height, width)
+    small = make_env(TaskConfig(threads=1), 1, ("depth",), "training", 0).get_observations()["depth"]
+    coarse = torch.nn.functional.interpolate(observations["depth"], small.shape[2:], mode="nearest-exact")
+    near = (coarse - small).abs() < 0.02
+    assert near.float().mean() > 0.85, "the same view, more finely"
+
+
+def test_images_without_pixels_are_refused():
+    with pytest.raises(ConfigurationError, match=r"image\.height is 0 px; at least 1"):
+        make_env(TaskConfig(image=ImageConfig(64, 0)), 1, ("depth",), "training", 0)

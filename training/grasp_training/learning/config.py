@@ -127,7 +127,8 @@ class RunConfig:
     ranks run on one machine)."""
     placement: str = "single"
     """Who simulates and who learns: `single` is one process; `data-parallel:N` has N ranks that do both;
-    `S:L` has S ranks that simulate and L others that learn."""
+    `S:L` has S ranks that simulate and L others that learn; `auto` is the plan's best for the devices at
+    hand."""
     mode: Mode = "synchronous"
     """`synchronous` collects, then learns; `overlapped` collects while it learns, with a policy that is one
     version older at most, and simulates one half of the environments while it acts on the other."""

@@ -25,7 +25,7 @@ class MakeEnv(Protocol):
     """Makes the environments: `grasp_training.tasks.make_env`, or a small fake in tests."""
 
     def __call__(
-        self, config: Any, num_envs: int, groups: tuple[str, ...], objects: str, seed: int
+        self, config: Any, num_envs: int, groups: tuple[str, ...], objects: str, seed: int, /
     ) -> VecEnv:
         """Return `num_envs` environments that give the observation groups named."""
         ...

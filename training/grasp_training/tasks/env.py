@@ -323,7 +323,7 @@ def make_env(
     seed: int,
     sampler: EpisodeSampler | None = None,
 ) -> GraspEnv:
-    """The grasp task on the default simulator.
+    """The grasp task on the default simulator, with images of the size that the task says.
 
     Args:
         config: the task.
@@ -335,6 +335,7 @@ def make_env(
 
     Raises:
         ValueError: a group or the object set does not exist.
+        ConfigurationError: images have no pixels.
     """
     check_groups(groups)
     simulator = MujocoSimulator(
@@ -346,5 +347,6 @@ def make_env(
         rgb=STEREO in groups,
         threads=config.threads,
         scene=config.scene,
+        rig=config.image.rig,
     )
     return GraspEnv(config, simulator, groups, seed, sampler)
