@@ -13,6 +13,7 @@ from learning_samples import small_teacher
 from rich.console import Console
 from toy_environment import ToyTask, make_toy_env
 
+from grasp_training.benchmarks.plan_page import BEGIN, END, markdown, replace_between_marks
 from grasp_training.cli import main, train
 from grasp_training.disaggregation import Placement
 from grasp_training.learning import student_preset
@@ -204,6 +205,23 @@ def test_the_command_prints_tables_and_writes_json(
     document = json.loads(path.read_text())
     assert document["devices"] == 3
     assert document["observed"]["state"]["synchronous"]["memory"]["buffer"]["each"] == 3 * MB
+
+
+def test_a_page_takes_up_the_figures_beside_the_papers() -> None:
+    config = dataclasses.replace(small_teacher("plan"), observe="depth")
+    plan = make_plan(config, TaskConfig(), nobody, 4, 80e9, measure=made_up)
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    written = replace_between_marks(page, markdown(plan))
+    assert "old" not in written
+    assert written.startswith("before\n")
+    assert written.endswith(f"{END}\nafter\n")
+    rows = [line for line in written.splitlines() if line.startswith("| 160×120 | synchronous | ")]
+    assert [row.split(" | ")[2:6] for row in rows] == [
+        ["data-parallel:4 (most)", "53 232", "1.00", "4096"],
+        ["3:1", "19 967", "0.38", "8400"],
+    ]
+    with pytest.raises(ValueError, match="0 times; once is expected"):
+        replace_between_marks("nothing", "")
 
 
 @pytest.mark.slow

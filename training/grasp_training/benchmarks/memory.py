@@ -119,6 +119,7 @@ def compare_memory(command: Memory) -> Table:
     )
     task = TaskConfig(threads=command.threads, image=ImageConfig(*command.image))
     sizes = measured_sizes(task, command.observe == "depth")
+    print(f"Measuring parts with {sizes[0]} and {sizes[1]} environments", flush=True)
     costs = measure(config, task, make_env, sizes, command.modes)
     table = Table(title=f"Resident memory (VmHWM), MB; measured at {sizes[0]} and {sizes[1]} environments",
                   title_justify="left")  # fmt: skip
@@ -127,6 +128,7 @@ def compare_memory(command: Memory) -> Table:
     for mode in command.modes:
         for count in command.num_envs:
             run = dataclasses.replace(config, mode=mode, num_envs=count)
+            print(f"Running {command.placement}, {mode}, with {count} environments", flush=True)
             _add_rows(table, run, costs[mode], found_bytes(run, task))
     return table
 
@@ -136,6 +138,7 @@ def _add_rows(table: Table, config: TeacherConfig, costs: EnvironmentCosts, foun
     for role, value in planned.items():
         cells = (f"{value / 1e6:.0f}", f"{found[role] / 1e6:.0f}", f"{value / found[role]:.2f}")
         table.add_row(config.mode, str(config.num_envs), role, *cells)
+        print(role, *cells, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
