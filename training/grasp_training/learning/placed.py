@@ -9,7 +9,7 @@ from typing import Any
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from grasp_training.disaggregation.cluster import Cluster
-from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far
+from grasp_training.disaggregation.launch import is_rank, launch, restarts_so_far, spare_libraries
 from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import RunConfig, check_positive
@@ -45,6 +45,7 @@ def train_placed(
     if is_rank():
         _train_in_rank(*arguments)
     elif placement.world_size == 1:
+        spare_libraries()
         train(config, task, make_env, runs_folder, resume)
     else:
         launch(placement, config.max_restarts, _train_in_rank, *arguments)
@@ -54,6 +55,7 @@ def train_placed(
 def _train_in_rank(
     train: Train, config: RunConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool
 ) -> None:
+    spare_libraries()
     use_threads(config.threads)
     # A restart goes on from what the ranks before it have saved, whatever was asked for at first.
     resume = resume or (restarts_so_far() > 0 and run_folder(runs_folder, config.run).exists())
