@@ -10,6 +10,7 @@ from typing import Any
 from grasp_training.disaggregation.cluster import Cluster
 from grasp_training.disaggregation.launch import is_rank, launch, run_rank, spare_libraries
 from grasp_training.disaggregation.placement import Placement
+from grasp_training.disaggregation.processes import ProcessId
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import RunConfig, check_positive
 from grasp_training.learning.session import MakeEnv, use_threads
@@ -42,7 +43,7 @@ def train_placed(
     config.blocks()
     arguments = (train, config, task, make_env, runs_folder, resume)
     if is_rank():
-        run_rank(os.getppid(), _train_in_rank, *arguments)
+        run_rank(ProcessId.of(os.getppid()), _train_in_rank, *arguments)
     elif placement.world_size == 1:
         spare_libraries()
         train(config, task, make_env, runs_folder, resume)
