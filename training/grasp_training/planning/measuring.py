@@ -289,5 +289,5 @@ def _train_on_nothing(
         return wiring.buffer, run.metrics.rows()
 
 
-def _no_env(*_: Any) -> Any:
+def _no_env(*_: Any, **__: Any) -> Any:
     raise AssertionError("a stand-in makes no environments")
