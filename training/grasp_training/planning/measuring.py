@@ -104,7 +104,7 @@ def measure(
                 renderer=images,
                 messages=Line(0.0, record),
                 buffer=_line(sizes, [taken.buffer for taken in learnt[mode]]),
-                activations=_line(sizes, [taken.peak - taken.buffer for taken in learnt[mode]]),
+                activations=_line(sizes, [taken.peak - taken.buffer for taken in learnt[mode]], bent=True),
             ),
             seconds,
         )
@@ -112,8 +112,8 @@ def measure(
     }
 
 
-def _line(sizes: tuple[int, int], values: list[float]) -> Line:
-    return Line.through((sizes[0], values[0]), (sizes[1], values[1]))
+def _line(sizes: tuple[int, int], values: list[float], bent: bool = False) -> Line:
+    return Line.through((sizes[0], values[0]), (sizes[1], values[1]), bent)
 
 
 def resident_bytes(field: str = "VmRSS", process: int | str = "self") -> float:
@@ -289,5 +289,5 @@ def _train_on_nothing(
         return wiring.buffer, run.metrics.rows()
 
 
-def _no_env(*_: Any) -> Any:
+def _no_env(*_: Any, **__: Any) -> Any:
     raise AssertionError("a stand-in makes no environments")
