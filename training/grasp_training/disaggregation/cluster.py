@@ -27,6 +27,9 @@ FAILED_STATUS = 75
 class RankError(GraspError, RuntimeError):
     """A rank is dead, stopped or too slow: the message names it and its last message."""
 
+    told = False
+    """Whether it is on the terminal already."""
+
 
 class Cluster:
     """What a rank knows of the others; a context manager.
@@ -154,10 +157,14 @@ class Cluster:
     def fail(self, message: str) -> NoReturn:
         """Raise the failure that came first, of whichever rank told it.
 
+        It is told at once: curves are still drawn on the way out, and the agent may end this rank before.
+
         Raises:
             RankError: always.
         """
-        raise RankError(self._publish(self.pulse.lost_agent() or message))
+        error = RankError(self._publish(self.pulse.lost_agent() or message))
+        self._report(error)
+        raise error
 
     def _publish(self, message: str) -> str:
         try:
@@ -165,11 +172,15 @@ class Cluster:
         except RuntimeError:  # the store is gone with the process that held it
             return message
 
+    def _report(self, error: RankError) -> None:
+        """Tell the agent and the terminal."""
+        WholeErrorHandler().record_exception(error)
+        print(f"{self.role}: {error}", file=sys.stderr, flush=True)
+        error.told = True
+
     def _end_process(self, message: str) -> None:
         """End this process from the thread that watches: the main thread may wait in a system call."""
-        message = self._publish(message)
-        WholeErrorHandler().record_exception(RankError(message))
-        print(f"{self.role}: {message}", file=sys.stderr, flush=True)
+        self._report(RankError(self._publish(message)))
         self.pulse.end_stopped()
         os._exit(FAILED_STATUS)
 

@@ -52,7 +52,8 @@ def run_rank(agent: ProcessId, entry: Callable[..., None], *arguments: Any) -> N
     try:
         record(entry, error_handler=WholeErrorHandler())(*arguments)
     except RankError as error:
-        print(error, file=sys.stderr, flush=True)
+        if not error.told:
+            print(error, file=sys.stderr, flush=True)
         time.sleep(_LINGER_S)
         sys.exit(FAILED_STATUS)
 
