@@ -34,7 +34,7 @@ from grasp_training.planning.costs import EnvironmentCosts, Line, Memory, Second
 MODES: tuple[Mode, ...] = ("synchronous", "overlapped")
 _IMAGES = (STEREO, DEPTH)
 _WARM_UP_STEPS, _TIMED_STEPS = 2, 4
-_FEW, _ITERATIONS = 8, 3
+_FEW, _ITERATIONS = 2, 2
 
 Point = tuple[int, float]
 
