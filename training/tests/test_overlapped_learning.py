@@ -20,7 +20,7 @@ from grasp_training.disaggregation.placement import Placement
 from grasp_training.disaggregation.remote_env import RemoteVecEnv
 from grasp_training.disaggregation.worker import Setup, SimulationWorker
 from grasp_training.learning import NetworkConfig, PpoConfig, TeacherConfig, train_student, train_teacher
-from grasp_training.learning.overlapped import Collector, correct_staleness
+from grasp_training.learning.overlapped import Collector, Rollout, correct_staleness
 from grasp_training.learning.received_storage import ReceivingPPO
 from grasp_training.learning.rsl_rl_settings import teacher_settings
 from grasp_training.runs import ConfigurationError, RunFolder
@@ -89,32 +89,54 @@ def test_what_is_stored_is_what_the_behaviour_policy_did_and_said() -> None:
     assert storage.dones[6].all(), "episodes of seven steps end with the seventh"
     assert (storage.observations["proprioception"][7] == 0).all(), "and begin anew"
     assert storage.observations["proprioception"][1:7].abs().sum() > 0
-    assert float(storage.advantages.mean()) == pytest.approx(0.0, abs=1e-5)
 
 
-def test_what_an_older_policy_collected_is_weighted_and_compared_with_the_policy_at_hand() -> None:
+def returns_of(algorithm: PPO, rollout: Rollout, rewards: torch.Tensor) -> torch.Tensor:
+    """Return returns (steps, n, 1) by their recursion; `rewards` hold no values of what ran out of time."""
+    storage = rollout.storage
+    with torch.no_grad():
+        values = [algorithm.critic(observations) for observations in (*storage.observations, rollout.last)]
+    returns, following = [], values[-1]
+    for step in reversed(range(len(storage.rewards))):
+        going_on = 1.0 - storage.dones[step].float()
+        late = rollout.steps[step][2]["time_outs"].float()[:, None]
+        decay = algorithm.lam * following + (1.0 - algorithm.lam) * values[step + 1]
+        following = rewards[step] + algorithm.gamma * (going_on * decay + late * values[step])
+        returns.insert(0, following)
+    return torch.stack(returns)
+
+
+def test_what_an_older_policy_collected_is_learnt_from_as_the_policy_at_hand_s_own() -> None:
     collector, algorithm, _ = collector_of(overlapped("r"))
     collector.take_parameters(0)
     collector.start()
-    storage = collector.finish().storage
-    advantages, said = storage.advantages.clone(), storage.actions_log_prob.clone()
-    figures = correct_staleness(algorithm, storage)
-    torch.testing.assert_close(storage.advantages, advantages)
+    rollout = collector.finish()
+    storage, said = rollout.storage, rollout.storage.actions_log_prob.clone()
+    rewards = torch.stack([step[0] for step in rollout.steps])[:, :, None]
+    assert any(bool(step[2]["time_outs"].any()) for step in rollout.steps), "else the test says too little"
+    figures = correct_staleness(algorithm, rollout)
+    assert algorithm.storage is storage
     assert figures["policy/behaviour_kl"] == pytest.approx(0.0, abs=1e-6)
+    torch.testing.assert_close(storage.returns, returns_of(algorithm, rollout, rewards))
+    assert float(storage.advantages.std()) == pytest.approx(1.0, abs=1e-3)
     with torch.no_grad():
         algorithm.actor.mlp[-1].bias += 0.3
-    figures = correct_staleness(algorithm, storage)
+        algorithm.critic.mlp[-1].bias += 0.7
+    figures = correct_staleness(algorithm, rollout)
     assert figures["policy/behaviour_kl"] > 0.01
-    step = 3
+    torch.testing.assert_close(storage.returns, returns_of(algorithm, rollout, rewards))
     with torch.no_grad():
-        algorithm.actor(storage.observations[step], stochastic_output=True)
-        at_hand = algorithm.actor.get_output_log_prob(storage.actions[step])[:, None]
+        algorithm.actor(storage.observations.flatten(0, 1), stochastic_output=True)
+        at_hand = algorithm.actor.get_output_log_prob(storage.actions.flatten(0, 1)).view_as(said)
         mean = algorithm.actor.output_distribution_params[0]
-    torch.testing.assert_close(storage.actions_log_prob[step], at_hand)
-    torch.testing.assert_close(storage.distribution_params[0][step], mean)  # type: ignore[index]
-    weight = (at_hand - said[step]).exp()
-    assert weight.std() > 0.01
-    torch.testing.assert_close(storage.advantages[step], advantages[step] * weight.clamp(max=2.0))
+    torch.testing.assert_close(storage.actions_log_prob, at_hand)
+    torch.testing.assert_close(storage.distribution_params[0].flatten(0, 1), mean)  # type: ignore[index]
+    weights = (at_hand - said).exp().clamp(max=2.0)
+    assert weights.std() > 0.01
+    raw = storage.returns - storage.values
+    raw = (raw - raw.mean()) / raw.std()
+    torch.testing.assert_close(storage.advantages, weights * (raw - (weights * raw).sum() / weights.sum()))
+    assert float(storage.advantages.mean()) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_parameters_learnt_meanwhile_are_taken_on_only_between_rollouts() -> None:

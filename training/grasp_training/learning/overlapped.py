@@ -2,8 +2,7 @@
 
 A copy of the networks, the behaviour policy, collects in a thread. When both collecting and learning are
 done, it takes on the parameters learnt so far, and the two exchange storages. So the policy that learns is at
-most one version ahead of the one that acted, which `correct_staleness` corrects for. Advantages use the
-values of the behaviour's critic.
+most one version ahead of the one that acted, which `correct_staleness` corrects for.
 
 While one group of environments is simulated, the other's observations travel and are acted on.
 """
@@ -20,6 +19,7 @@ from rsl_rl.algorithms import PPO
 from rsl_rl.storage import RolloutStorage
 from rsl_rl.utils import check_nan
 from tensordict import TensorDict
+from torch import distributed
 
 from grasp_training.disaggregation import RemoteVecEnv
 from grasp_training.disaggregation.remote_env import Result, Summary
@@ -39,6 +39,10 @@ class Rollout:
     """Observations, actions, log-probabilities under the behaviour policy, …"""
     versions: torch.Tensor
     """(steps,) updates that the behaviour policy had had"""
+    steps: list[Summary]
+    """Rewards, dones and extras of every step."""
+    last: TensorDict
+    """Observations (num_envs, …) after the last step."""
 
 
 class Collector:
@@ -69,8 +73,7 @@ class Collector:
         self.version = 0
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
-        self.steps: list[Summary] = []
-        """Rewards, dones and extras of every step of the last rollout, for the logs."""
+        self._steps: list[Summary] = []
 
     def take_parameters(self, version: int) -> None:
         """Act with the parameters learnt so far from now on."""
@@ -90,7 +93,7 @@ class Collector:
         self._thread.start()
 
     def finish(self) -> Rollout:
-        """Wait for the rollout that `start` began and return it, with returns; the storage is the caller's.
+        """Wait for the rollout that `start` began, and return it, without returns; its storage is yours.
 
         Raises:
             Exception: whatever ended the collecting.
@@ -101,10 +104,9 @@ class Collector:
         if self._error is not None:
             raise self._error
         storage, self._spare = self._spare, self._algorithm.storage
-        self._behaviour.storage = storage
-        with torch.inference_mode():
-            self._behaviour.compute_returns(self._env.get_observations().to(self._algorithm.device))
-        return Rollout(storage, torch.full((storage.num_transitions_per_env,), self.version))
+        versions = torch.full((storage.num_transitions_per_env,), self.version)
+        last = self._env.get_observations().to(self._algorithm.device)
+        return Rollout(storage, versions, self._steps, last)
 
     def _run(self) -> None:
         try:
@@ -117,7 +119,7 @@ class Collector:
         env, storage = self._env, self._spare
         halves = [self._half(storage, rows) for rows in env.group_rows]
         seen = [env.get_observations()[rows] for rows in env.group_rows]
-        self.steps = []
+        self._steps = []
         steps = storage.num_transitions_per_env
         for group, half in enumerate(halves):
             self._act(half, group, seen[group])
@@ -127,7 +129,7 @@ class Collector:
                 results.append(self._take(half, group))
                 if step + 1 < steps:
                     self._act(half, group, results[-1].observations)
-            self.steps.append(env.summary(results))
+            self._steps.append(env.summary(results))
 
     def _act(self, half: PPO, group: int, observations: TensorDict) -> None:
         actions = half.act(observations.to(self._algorithm.device))
@@ -168,36 +170,68 @@ def _second_storage(storage: RolloutStorage, env: RemoteVecEnv) -> ReceivedStora
 
 
 @torch.inference_mode()
-def correct_staleness(algorithm: PPO, storage: RolloutStorage) -> dict[str, float]:
+def correct_staleness(algorithm: PPO, rollout: Rollout) -> dict[str, float]:
     """Let a rollout that an older policy collected be learnt from as if the policy at hand had collected it.
 
-    The decoupled objective of Hilton, Cobbe and Schulman (2022, arXiv:2110.00641): advantages are weighted by
-    the probability of each action under the policy at hand over that under the one that acted, truncated;
-    ratios and divergences are taken against the policy at hand.
+    Returns and advantages are estimated with the critic at hand. Then the decoupled objective of Hilton,
+    Cobbe and Schulman (2022, arXiv:2110.00641): advantages are weighted by the probability of each action
+    under the policy at hand over that under the one that acted, truncated; ratios and divergences are taken
+    against the policy at hand. Weighted advantages have mean zero over the experience of all learners, as
+    advantages of the policy's own have: a mean above zero would make every action more likely, and
+    exploration fade.
 
     Args:
         algorithm: learns.
-        storage: the rollout; its advantages, log-probabilities and distributions are replaced.
+        rollout: the experience; values, rewards (in which rsl_rl keeps the values of episodes that ran out of
+            time), returns, advantages, log-probabilities and distributions of its storage are replaced.
 
     Returns:
         Figures for the log: mean divergence of the policy at hand from the one that acted, share of weights
         that were truncated.
     """
-    actor: Any = algorithm.actor
-    divergence, truncated = 0.0, 0.0
+    storage, steps = rollout.storage, rollout.storage.num_transitions_per_env
+    algorithm.storage = storage
+    divergence, weights = 0.0, torch.empty_like(storage.actions_log_prob)
     random_state = torch.get_rng_state()
-    for step in range(storage.num_transitions_per_env):
-        acted = tuple(values[step] for values in storage.distribution_params or ())
-        actor(storage.observations[step], stochastic_output=True)
-        at_hand = actor.output_distribution_params
-        divergence += float(actor.get_kl_divergence(acted, at_hand).mean())
-        said = actor.get_output_log_prob(storage.actions[step])[:, None]
-        weight = (said - storage.actions_log_prob[step]).exp()
-        truncated += float((weight > _MAX_WEIGHT).float().mean())
-        storage.advantages[step] *= weight.clamp(max=_MAX_WEIGHT)
-        storage.actions_log_prob[step] = said
-        for kept, value in zip(acted, at_hand, strict=True):
-            kept.copy_(value)
+    for step in range(steps):
+        _value_anew(algorithm, rollout, step)
+        divergence += _compare_anew(algorithm, storage, step, weights[step])
     torch.set_rng_state(random_state)
-    steps = storage.num_transitions_per_env
-    return {"policy/behaviour_kl": divergence / steps, "policy/truncated_weights": truncated / steps}
+    truncated = float((weights > _MAX_WEIGHT).float().mean())
+    weights.clamp_(max=_MAX_WEIGHT)
+    algorithm.compute_returns(rollout.last)
+    advantages = storage.advantages
+    storage.advantages = weights * (advantages - _joint_mean(algorithm, advantages, weights))
+    return {"policy/behaviour_kl": divergence / steps, "policy/truncated_weights": truncated}
+
+
+def _value_anew(algorithm: PPO, rollout: Rollout, step: int) -> None:
+    """Replace a step's values, in the rewards of episodes that ran out of time too."""
+    storage = rollout.storage
+    values = algorithm.critic(storage.observations[step])
+    time_outs = rollout.steps[step][2]["time_outs"].to(values.device)[:, None]
+    storage.rewards[step] += algorithm.gamma * (values - storage.values[step]) * time_outs
+    storage.values[step] = values
+
+
+def _compare_anew(algorithm: PPO, storage: RolloutStorage, step: int, weights: torch.Tensor) -> float:
+    """Take the policy at hand for the one that acted; fill weights (n, 1), return the divergence."""
+    actor: Any = algorithm.actor
+    acted = tuple(values[step] for values in storage.distribution_params or ())
+    actor(storage.observations[step], stochastic_output=True)
+    at_hand = actor.output_distribution_params
+    divergence = float(actor.get_kl_divergence(acted, at_hand).mean())
+    said = actor.get_output_log_prob(storage.actions[step])[:, None]
+    torch.exp(said - storage.actions_log_prob[step], out=weights)
+    storage.actions_log_prob[step] = said
+    for kept, value in zip(acted, at_hand, strict=True):
+        kept.copy_(value)
+    return divergence
+
+
+def _joint_mean(algorithm: PPO, values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the weighted mean over all learners."""
+    sums = torch.stack([(weights * values).sum(), weights.sum()])
+    if algorithm.is_multi_gpu:
+        distributed.all_reduce(sums)
+    return sums[0] / sums[1]

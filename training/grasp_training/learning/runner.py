@@ -168,19 +168,16 @@ class OverlappedRunner(CheckpointedRunner):
 
     def _learn_once(self, iteration: int, first: int, last: int) -> None:
         begun = time.monotonic()
-        collector, rollout = self._next_rollout(iteration)
+        rollout = self._exchange_rollouts(iteration)
         waited = time.monotonic() - begun
-        for rewards, dones, extras in collector.steps:
+        for rewards, dones, extras in rollout.steps:
             self.logger.process_env_step(rewards, dones, extras, None)
         lag = iteration - rollout.versions.float()
         if float(lag.max()) > 1:
             raise RuntimeError(f"Iteration {iteration} learns from version {int(rollout.versions.min())}")
         figures = {"policy/version_lag": float(lag.mean())}
-        self.alg.storage = rollout.storage
-        if iteration + 1 < self._total:
-            collector.start()
         begun = time.monotonic()
-        figures |= correct_staleness(self.alg, rollout.storage)
+        figures |= correct_staleness(self.alg, rollout)
         figures |= self.alg.update()
         self.current_learning_iteration = iteration
         self.logger.log(
@@ -194,8 +191,8 @@ class OverlappedRunner(CheckpointedRunner):
             action_std=self.alg.get_policy().output_std,
         )
 
-    def _next_rollout(self, iteration: int) -> tuple[Collector, Rollout]:
-        """Return the rollout to learn from, once the behaviour policy has taken on what was learnt."""
+    def _exchange_rollouts(self, iteration: int) -> Rollout:
+        """Return the rollout to learn from; let the next one begin, with what has been learnt so far."""
         if self._collector is None:
             assert isinstance(self.env, RemoteVecEnv)
             seed = environment_seed(int(self.cfg["seed"]), iteration + 1)
@@ -204,7 +201,9 @@ class OverlappedRunner(CheckpointedRunner):
             self._collector.start()
         rollout = self._collector.finish()
         self._collector.take_parameters(iteration)
-        return self._collector, rollout
+        if iteration + 1 < self._total:
+            self._collector.start()
+        return rollout
 
 
 class CheckpointedDistillationRunner(CheckpointedRunner, DistillationRunner):
