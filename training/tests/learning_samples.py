@@ -19,11 +19,19 @@ from grasp_training.learning import (
     student_preset,
     teacher_preset,
 )
+from grasp_training.learning.depth_encoder import DepthEncoderConfig
+from grasp_training.learning.depth_network import DepthNetworkConfig
 from grasp_training.learning.stereo_encoder import StereoEncoderConfig
 
 HEIGHT, WIDTH = 16, 24
 SMALL_NETWORK = StudentNetworkConfig(
     StereoEncoderConfig((8, 8, 8), 16, (8, 8), 8, 16), 32, memory_size=32, head_sizes=(32,)
+)
+
+SMALL_DEPTH_NETWORK = DepthNetworkConfig(
+    DepthEncoderConfig(channels=(8, 8, 8), keypoints=4, map_channels=(8, 8), map_features=16),
+    32,
+    memory_size=16,
 )
 
 

@@ -14,7 +14,6 @@ from toy_environment import LessonToyEnv, ToyEnv, ToyTask, make_lesson_env, make
 
 from grasp_training.disaggregation import RemoteVecEnv, Setup, SingleWiring
 from grasp_training.learning import TeacherConfig, train_student, train_teacher
-from grasp_training.learning.config import DepthNetworkConfig
 from grasp_training.runs import RunFolder
 from grasp_training.tasks import CurriculumConfig, TaskConfig, make_env
 
@@ -69,8 +68,7 @@ GRASP = TaskConfig(episode_length_s=0.5, threads=1, curriculum=RISING)
 
 
 def grasp_teacher(observe: Any, placement: str) -> TeacherConfig:
-    encoder = DepthNetworkConfig(channels=(4, 8, 8))
-    config = teacher(f"{observe}-run", placement, observe=observe, depth=encoder)
+    config = teacher(f"{observe}-run", placement, observe=observe, depth=SMALL_DEPTH_NETWORK)
     if observe == "state":
         return config
     # Images are rendered by the CPU: few, but over the end of an episode.

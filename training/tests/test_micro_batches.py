@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from learning_samples import new_student, student_observations
+from learning_samples import SMALL_DEPTH_NETWORK, new_student, student_observations
 from torch import nn
 
-from grasp_training.learning.depth_network import DepthEncoder
+from grasp_training.learning.depth_encoder import DepthEncoder
 from grasp_training.learning.micro_batches import in_micro_batches
 
 
@@ -17,23 +17,20 @@ def gradients(module: nn.Module, output: torch.Tensor) -> dict[str, torch.Tensor
     return {name: value.grad.clone() for name, value in module.named_parameters() if value.grad is not None}
 
 
-def depth_encoder(micro_batch: int) -> DepthEncoder:
+def depth_encoder() -> DepthEncoder:
     torch.manual_seed(0)
-    convolutions = nn.Sequential(
-        nn.Conv2d(1, 4, 3, 2), nn.ELU(), nn.Conv2d(4, 8, 3, 2), nn.ELU(), nn.Flatten()
-    )
-    return DepthEncoder(convolutions, range_m=2.0, micro_batch=micro_batch)
+    return DepthEncoder(24, 32, SMALL_DEPTH_NETWORK.encoder)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 10, 11])
 def test_a_depth_encoders_gradients_are_those_of_the_whole_batch(micro_batch: int) -> None:
-    depth = torch.rand(10, 1, 24, 32).half()
-    whole, parts = depth_encoder(0), depth_encoder(micro_batch)
-    torch.testing.assert_close(parts(depth), whole(depth))
-    expected, found = gradients(whole, whole(depth)), gradients(parts, parts(depth))
+    depth, encoder = torch.rand(10, 1, 24, 32).half(), depth_encoder()
+    whole, parts = encoder(depth), in_micro_batches(encoder, micro_batch, depth)
+    torch.testing.assert_close(parts, whole)
+    expected, found = gradients(encoder, whole), gradients(encoder, parts)
     assert found.keys() == expected.keys()
     for name, gradient in expected.items():
-        assert gradient.abs().max() > 0
+        assert gradient.abs().max() > 0, name
         torch.testing.assert_close(found[name], gradient, atol=1e-4, rtol=1e-3)
 
 
@@ -49,7 +46,7 @@ def test_a_students_gradients_are_those_of_the_whole_batch() -> None:
         torch.testing.assert_close(found[1][name], gradient, atol=1e-4, rtol=1e-3)
 
 
-def kept_bytes(encoder: DepthEncoder, depth: torch.Tensor) -> int:
+def kept_bytes(micro_batch: int, depth: torch.Tensor) -> int:
     """Return the bytes of all that is kept for the gradients."""
     kept = 0
 
@@ -58,15 +55,16 @@ def kept_bytes(encoder: DepthEncoder, depth: torch.Tensor) -> int:
         kept += value.nbytes
         return value
 
+    encoder = depth_encoder()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
-        encoder(depth)
+        in_micro_batches(encoder, micro_batch, depth)
     return kept
 
 
 def test_of_micro_batches_the_images_alone_are_kept() -> None:
     depth = torch.rand(64, 1, 24, 32).half()
-    assert kept_bytes(depth_encoder(8), depth) == depth.nbytes
-    assert kept_bytes(depth_encoder(0), depth) > 5 * depth.nbytes
+    assert kept_bytes(8, depth) == depth.nbytes
+    assert kept_bytes(0, depth) > 5 * depth.nbytes
 
 
 def test_nothing_is_computed_twice_where_no_gradients_are_wanted() -> None:

@@ -1,6 +1,7 @@
 """A small stand-in for the grasp task, with its observation groups: a point in the plane is to reach a place.
 
-The first two of 11 actions move the point. The place is in "privileged" and, as a bright square, in "stereo".
+The first two of 11 actions move the point. The place is in "privileged" and, as a square, in "stereo"
+(bright) and "depth" (near).
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ class ToyEnv(VecEnv):
         }
         if "stereo" in self.groups:
             made["stereo"] = self._images(drawn)
+        if "depth" in self.groups:
+            bright = self._images(drawn)[:, :1, :, :, 0] > 200
+            made["depth"] = torch.where(bright, 0.7, 1.2)
         return TensorDict({name: made[name] for name in self.groups}, batch_size=[self.num_envs])
 
     def _images(self, drawn: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from rsl_rl.models import MLPModel
 from tensordict import TensorDict
 
 from grasp_description.robot import JOINT_NAMES
@@ -77,11 +78,14 @@ class TeacherActor:
         groups: observation groups that it reads.
     """
 
-    def __init__(self, network: torch.nn.Module, groups: tuple[str, ...]):
+    def __init__(self, network: MLPModel, groups: tuple[str, ...]):
         self.groups, self._network = groups, network.eval()
 
     def begin(self, env_ids: np.ndarray, observations: TensorDict) -> None:
-        """See ``Actor``; teachers have no memory."""
+        """See ``Actor``; a teacher with memory forgets."""
+        begun = torch.zeros(observations.batch_size[0], dtype=torch.bool)
+        begun[torch.from_numpy(env_ids)] = True
+        self._network.reset(begun)
 
     def step(self, env: GraspEnv, observations: TensorDict, active: np.ndarray) -> Transition:
         """See ``Actor``."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from rsl_rl.models import MLPModel
 from rsl_rl.utils import resolve_class
 from tensordict import TensorDict
 
@@ -95,9 +95,7 @@ def _teacher(folder: RunFolder) -> Subject:
     )
 
 
-def teacher_network(
-    config: TeacherConfig, checkpoint: Checkpoint, observations: TensorDict
-) -> torch.nn.Module:
+def teacher_network(config: TeacherConfig, checkpoint: Checkpoint, observations: TensorDict) -> MLPModel:
     """A teacher's actor as it was saved.
 
     Args:

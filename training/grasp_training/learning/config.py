@@ -9,6 +9,7 @@ from typing import Literal
 from grasp_training.disaggregation.liveness import Limits
 from grasp_training.disaggregation.messages import DEPTH, DepthType, Transport
 from grasp_training.disaggregation.placement import Placement, block_sizes
+from grasp_training.learning.depth_network import DepthNetworkConfig
 from grasp_training.runs import ConfigurationError
 
 Preset = Literal["cpu", "smoke"]
@@ -40,19 +41,6 @@ class NetworkConfig:
     """Activation between layers, by rsl_rl's name."""
     normalize_observations: bool = True
     """Subtract the running mean of the observations and divide by their running standard deviation."""
-
-
-@dataclass(frozen=True)
-class DepthNetworkConfig:
-    """A convolutional encoder of depth images."""
-
-    channels: tuple[int, ...] = (16, 32, 32)
-    """Channels of the convolutions, each of which halves the image."""
-    range_m: float = 2.0
-    """Depth beyond which all is equally far, m."""
-    micro_batch: int = 1024
-    """Images encoded at a time; 0 takes all. In a greater mini-batch, activations of the encoder are computed
-    twice instead of kept."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +173,7 @@ class TeacherConfig(RunConfig):
     critic: NetworkConfig = field(default_factory=NetworkConfig)
     """The critic's network."""
     depth: DepthNetworkConfig = field(default_factory=DepthNetworkConfig)
-    """The actor's encoder of depth images, where it sees any."""
+    """What comes before the actor's network where it sees depth images."""
 
     def actor_groups(self) -> tuple[str, ...]:
         """Return the observation groups that the actor reads."""
@@ -193,7 +181,9 @@ class TeacherConfig(RunConfig):
 
     def observation_groups(self) -> tuple[str, ...]:
         """Return every observation group that the environment has to make."""
-        return tuple(dict.fromkeys((*self.actor_groups(), *CRITIC_GROUPS)))
+        labelled = self.observe == "depth" and self.depth.position_weight > 0
+        labels = (OBJECT_POSITION,) if labelled else ()
+        return tuple(dict.fromkeys((*self.actor_groups(), *CRITIC_GROUPS, *labels)))
 
 
 def teacher_preset(preset: Preset, run: str) -> TeacherConfig:

@@ -118,7 +118,7 @@ class StereoDistillation(Distillation):
 
     def act(self, obs: TensorDict) -> torch.Tensor:
         """Return actions (B, 11), the teacher's until the student takes over, and store what either says."""
-        memory = self.student.memory(obs.batch_size[0], obs[self.student.proprioception_group])
+        memory = self.student.memory(obs[self.student.proprioception_group])
         self.transition.hidden_states = (memory[None], None)
         taught = self.teacher(obs).detach().clamp(-1.0, 1.0)
         own = taught if self.learns_to_see else self.student(obs).detach()

@@ -9,8 +9,11 @@ While one group of environments is simulated, the other's observations travel an
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +38,7 @@ _PER_STEP = ("rewards", "actions", "dones", "values", "actions_log_prob", "retur
 class Rollout:
     """Experience, with the version of the policy that acted in every step."""
 
-    storage: RolloutStorage
+    storage: ReceivedStorage
     """Observations, actions, log-probabilities under the behaviour policy, …"""
     versions: torch.Tensor
     """(steps,) updates that the behaviour policy had had"""
@@ -56,12 +59,7 @@ class Collector:
             env: the environments.
             seed: of exploration: a generator of its own, since the learning thread draws from torch's at the
                 same time.
-
-        Raises:
-            ValueError: the policy is recurrent: its memory would have to be divided by group.
         """
-        if algorithm.actor.is_recurrent or algorithm.critic.is_recurrent:
-            raise ValueError("Overlapped learning got a recurrent policy; it knows feed-forward ones only")
         self._algorithm, self._env = algorithm, env
         self._behaviour: PPO = copy.copy(algorithm)
         self._behaviour.actor = copy.deepcopy(algorithm.actor)
@@ -69,7 +67,9 @@ class Collector:
         self._behaviour.transition = RolloutStorage.Transition()
         self._exploration = torch.Generator(device=algorithm.device).manual_seed(seed)
         # Results arrive in the first rollout first.
+        assert isinstance(algorithm.storage, ReceivedStorage)
         self._spare, algorithm.storage = algorithm.storage, _second_storage(algorithm.storage, env)
+        self._memories: list[torch.Tensor | None] = [None] * len(env.group_rows)
         self.version = 0
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -103,7 +103,9 @@ class Collector:
         self._thread = None
         if self._error is not None:
             raise self._error
-        storage, self._spare = self._spare, self._algorithm.storage
+        storage, learnt = self._spare, self._algorithm.storage
+        assert isinstance(learnt, ReceivedStorage)
+        self._spare = learnt
         versions = torch.full((storage.num_transitions_per_env,), self.version)
         last = self._env.get_observations().to(self._algorithm.device)
         return Rollout(storage, versions, self._steps, last)
@@ -132,22 +134,33 @@ class Collector:
             self._steps.append(env.summary(results))
 
     def _act(self, half: PPO, group: int, observations: TensorDict) -> None:
-        actions = half.act(observations.to(self._algorithm.device))
+        with self._memory_of(group):
+            actions = half.act(observations.to(self._algorithm.device))
         self._env.send(group, actions.to(self._env.device))
 
     def _take(self, half: PPO, group: int) -> Result:
         result = self._env.receive(group)
         check_nan(result.observations, result.rewards, result.dones)
         device = self._algorithm.device
-        half.process_env_step(
-            result.observations.to(device),
-            result.rewards.to(device),
-            result.dones.to(device),
-            {"time_outs": result.time_outs},
-        )
+        with self._memory_of(group):
+            half.process_env_step(
+                result.observations.to(device),
+                result.rewards.to(device),
+                result.dones.to(device),
+                {"time_outs": result.time_outs},
+            )
         return result
 
-    def _half(self, storage: RolloutStorage, rows: slice) -> PPO:
+    @contextlib.contextmanager
+    def _memory_of(self, group: int) -> Iterator[None]:
+        """Let the actor remember what it has seen of one group, if it remembers anything."""
+        actor = self._behaviour.actor
+        if actor.is_recurrent:
+            actor.reset(hidden_state=self._memories[group])
+        yield
+        self._memories[group] = actor.get_hidden_state()  # type: ignore[assignment]
+
+    def _half(self, storage: ReceivedStorage, rows: slice) -> PPO:
         """Return the behaviour policy with storage for one group: views of the whole one's rows."""
         half = copy.copy(self._behaviour)
         half.transition = RolloutStorage.Transition()
@@ -157,13 +170,15 @@ class Collector:
         for name in _PER_STEP:
             setattr(part, name, getattr(storage, name)[:, rows])
         part.distribution_params = tuple(values[:, rows] for values in storage.distribution_params or ())
+        part.memory = None if storage.memory is None else storage.memory[rows]
         half.storage = part
         return half
 
 
-def _second_storage(storage: RolloutStorage, env: RemoteVecEnv) -> ReceivedStorage:
+def _second_storage(storage: ReceivedStorage, env: RemoteVecEnv) -> ReceivedStorage:
     """Return a storage of the other rollout; both get room for means and deviations of the actions."""
-    new = ReceivedStorage(env, 1, storage.device)
+    memory_size = 0 if storage.memory is None else storage.memory.shape[1]
+    new = ReceivedStorage(env, 1, storage.device, memory_size)
     for each in (storage, new):
         each.distribution_params = tuple(torch.zeros_like(each.actions) for _ in range(2))
     return new
@@ -189,41 +204,51 @@ def correct_staleness(algorithm: PPO, rollout: Rollout) -> dict[str, float]:
         Figures for the log: mean divergence of the policy at hand from the one that acted, share of weights
         that were truncated.
     """
-    storage, steps = rollout.storage, rollout.storage.num_transitions_per_env
+    storage = rollout.storage
     algorithm.storage = storage
-    divergence, weights = 0.0, torch.empty_like(storage.actions_log_prob)
-    random_state = torch.get_rng_state()
-    for step in range(steps):
-        _value_anew(algorithm, rollout, step)
-        divergence += _compare_anew(algorithm, storage, step, weights[step])
+    weights = torch.empty_like(storage.actions_log_prob)
+    divergence, random_state = 0.0, torch.get_rng_state()
+    # As many environments at a time as a mini-batch holds, for the sake of activations.
+    for rows in _parts(storage.num_envs, algorithm.num_mini_batches):
+        _value_anew(algorithm, rollout, rows)
+        divergence += float(_compare_anew(algorithm, storage, rows, weights[:, rows]).sum())
     torch.set_rng_state(random_state)
     truncated = float((weights > _MAX_WEIGHT).float().mean())
     weights.clamp_(max=_MAX_WEIGHT)
     algorithm.compute_returns(rollout.last)
     advantages = storage.advantages
     storage.advantages = weights * (advantages - _joint_mean(algorithm, advantages, weights))
-    return {"policy/behaviour_kl": divergence / steps, "policy/truncated_weights": truncated}
+    return {"policy/behaviour_kl": divergence / weights.numel(), "policy/truncated_weights": truncated}
 
 
-def _value_anew(algorithm: PPO, rollout: Rollout, step: int) -> None:
-    """Replace a step's values, in the rewards of episodes that ran out of time too."""
+def _parts(count: int, parts: int) -> Iterator[slice]:
+    """Yield slices of about equal size that make up 0 … count."""
+    size = math.ceil(count / parts)
+    return (slice(first, first + size) for first in range(0, count, size))
+
+
+def _value_anew(algorithm: PPO, rollout: Rollout, rows: slice) -> None:
+    """Replace values of some environments, in the rewards of episodes that ran out of time too."""
     storage = rollout.storage
-    values = algorithm.critic(storage.observations[step])
-    time_outs = rollout.steps[step][2]["time_outs"].to(values.device)[:, None]
-    storage.rewards[step] += algorithm.gamma * (values - storage.values[step]) * time_outs
-    storage.values[step] = values
+    values = algorithm.critic(storage.observations[:, rows])
+    time_outs = torch.stack([extras["time_outs"][rows] for _, _, extras in rollout.steps])
+    gained = algorithm.gamma * (values - storage.values[:, rows])
+    storage.rewards[:, rows] += gained * time_outs[..., None].to(values.device)
+    storage.values[:, rows] = values
 
 
-def _compare_anew(algorithm: PPO, storage: RolloutStorage, step: int, weights: torch.Tensor) -> float:
-    """Take the policy at hand for the one that acted; fill weights (n, 1), return the divergence."""
+def _compare_anew(
+    algorithm: PPO, storage: ReceivedStorage, rows: slice, weights: torch.Tensor
+) -> torch.Tensor:
+    """Take the policy at hand for the one that acted; fill weights (T, n, 1), return divergences (T, n)."""
     actor: Any = algorithm.actor
-    acted = tuple(values[step] for values in storage.distribution_params or ())
-    actor(storage.observations[step], stochastic_output=True)
+    acted = tuple(values[:, rows] for values in storage.distribution_params or ())
+    actor(storage.observations[:, rows], hidden_state=storage.hidden_state(rows), stochastic_output=True)
     at_hand = actor.output_distribution_params
-    divergence = float(actor.get_kl_divergence(acted, at_hand).mean())
-    said = actor.get_output_log_prob(storage.actions[step])[:, None]
-    torch.exp(said - storage.actions_log_prob[step], out=weights)
-    storage.actions_log_prob[step] = said
+    divergence = actor.get_kl_divergence(acted, at_hand)
+    said = actor.get_output_log_prob(storage.actions[:, rows])[..., None]
+    weights.copy_((said - storage.actions_log_prob[:, rows]).exp())
+    storage.actions_log_prob[:, rows] = said
     for kept, value in zip(acted, at_hand, strict=True):
         kept.copy_(value)
     return divergence

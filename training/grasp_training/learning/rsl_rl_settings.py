@@ -9,7 +9,6 @@ from grasp_training.disaggregation import Placement
 from grasp_training.learning.config import (
     CRITIC_GROUPS,
     OBJECT_POSITION,
-    DepthNetworkConfig,
     NetworkConfig,
     PpoConfig,
     TeacherConfig,
@@ -28,7 +27,7 @@ _NEVER = sys.maxsize
 def teacher_settings(config: TeacherConfig, learner: int = 0) -> dict[str, Any]:
     """Return what `rsl_rl.runners.OnPolicyRunner` needs to train a teacher, as one of its learners."""
     ppo, learners = config.ppo, Placement.parse(config.placement).learners
-    settings = {
+    settings: dict[str, Any] = {
         "num_steps_per_env": ppo.steps_per_rollout,
         "save_interval": _NEVER,
         "seed": config.seed,
@@ -68,9 +67,10 @@ def student_settings(config: StudentConfig, teacher: TeacherConfig) -> dict[str,
 
 def actor_settings(config: TeacherConfig) -> dict[str, Any]:
     """Return the settings of a teacher's actor, which the student's run needs again to rebuild it."""
+    depth = {"class_name": DepthModel, "config": config.depth, "label_group": OBJECT_POSITION}
     return {
         **_mlp_settings(config.actor),
-        **(_depth_settings(config.depth) if config.observe == "depth" else {}),
+        **(depth if config.observe == "depth" else {}),
         "distribution_cfg": {
             "class_name": "rsl_rl.modules.distribution:GaussianDistribution",
             "init_std": config.ppo.initial_std,
@@ -86,15 +86,6 @@ def _mlp_settings(config: NetworkConfig) -> dict[str, Any]:
         "hidden_dims": list(config.hidden_sizes),
         "activation": config.activation,
         "obs_normalization": config.normalize_observations,
-    }
-
-
-def _depth_settings(config: DepthNetworkConfig) -> dict[str, Any]:
-    return {
-        "class_name": DepthModel,
-        "range_m": config.range_m,
-        "micro_batch": config.micro_batch,
-        "cnn_cfg": {"output_channels": list(config.channels), "kernel_size": 3, "stride": 2},
     }
 
 

@@ -56,9 +56,10 @@ class JointGaussian(GaussianDistribution):
         """Where the noise comes from; torch's global generator if none."""
 
     def sample(self) -> torch.Tensor:
-        """Return actions (B, output_dim) for the means and deviations at hand."""
+        """Return actions (…, B, output_dim) for the means and deviations at hand."""
         mean, std = self.mean, self.std
         with torch.no_grad():
-            shape = (self._learners * mean.shape[0], mean.shape[1])
+            *steps, rows, actions = mean.shape
+            shape = (*steps, self._learners * rows, actions)
             noise = torch.randn(shape, device=mean.device, generator=self.generator)
-            return mean + std * noise[self._learner * mean.shape[0] :][: mean.shape[0]]
+            return mean + std * noise[..., self._learner * rows :, :][..., :rows, :]

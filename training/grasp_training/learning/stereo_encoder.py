@@ -85,8 +85,11 @@ class Keypoints(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return places (B, count, 2), x and y from -1 to 1, of features (B, C, height, width)."""
-        heat = self.heat(features).float().flatten(2)
-        return torch.softmax(heat, dim=2) @ self.grid
+        return self.weights(features) @ self.grid
+
+    def weights(self, features: torch.Tensor) -> torch.Tensor:
+        """Return each cell's share (B, count, height * width) in the places found."""
+        return torch.softmax(self.heat(features).float().flatten(2), dim=2)
 
 
 class StereoEncoder(nn.Module):
@@ -112,7 +115,7 @@ class StereoEncoder(nn.Module):
                 f"Stereo images are {height}x{width} pixels; at least {2 * _STRIDE} each way are needed"
             )
         self.height, self.width = height, width
-        rows, columns = _halved(height, 2), _halved(width, 2)
+        rows, columns = halved(height, 2), halved(width, 2)
         self.disparities = min(config.max_disparity_px // _STRIDE, columns - 1) + 1
         band, inside = _band(columns, self.disparities)
         self.register_buffer("band", band, persistent=False)
@@ -129,8 +132,8 @@ class StereoEncoder(nn.Module):
             nn.Conv2d(second, 16, 1),
             nn.ReLU(inplace=True),
         )
-        self.apply(_initialize)
-        cells = _halved(rows, 1) * _halved(columns, 1)
+        self.apply(keep_variance)
+        cells = halved(rows, 1) * halved(columns, 1)
         self.map_features = nn.Sequential(nn.Linear(16 * cells, config.map_features), nn.ReLU(inplace=True))
         self.output_size = 4 * config.keypoints + config.map_features
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -165,8 +168,8 @@ class StereoEncoder(nn.Module):
         return band.unflatten(2, (left.shape[3], self.disparities)).permute(0, 3, 1, 2)
 
 
-def _initialize(module: nn.Module) -> None:
-    """Keep the variance through the layers (He et al., arXiv 1502.01852).
+def keep_variance(module: nn.Module) -> None:
+    """Initialize a layer so that the variance is kept (He et al., arXiv 1502.01852).
 
     torch's own initialization lets it fall by a factor of a hundred here; the object's position is then
     learnt half as fast.
@@ -183,7 +186,7 @@ def _band(columns: int, disparities: int) -> tuple[torch.Tensor, torch.Tensor]:
     return (left * columns + right.clamp(min=0)).flatten(), (right >= 0).flatten().float()
 
 
-def _halved(size: int, times: int) -> int:
+def halved(size: int, times: int) -> int:
     """Return the size after `times` convolutions of stride 2 that pad by half their kernel."""
     for _ in range(times):
         size = (size + 1) // 2

@@ -10,6 +10,7 @@ from rsl_rl.modules import MLP, EmpiricalNormalization
 from tensordict import TensorDict
 from torch import nn
 
+from grasp_training.learning.memory import EpisodicGRU, Sequences
 from grasp_training.learning.micro_batches import in_micro_batches
 from grasp_training.learning.stereo_encoder import StereoEncoder, StereoEncoderConfig
 
@@ -101,10 +102,9 @@ class StereoStudent(nn.Module):
         self.sight_head = MLP(self.encoder.output_size, POSITION_SIZE, config.head_sizes[-1:], "elu")
         inputs = self.encoder.output_size + POSITION_SIZE + joints
         self.input = nn.Sequential(nn.Linear(inputs, config.input_features), nn.ELU())
-        self.gru = nn.GRUCell(config.input_features, config.memory_size)
+        self.gru = EpisodicGRU(config.input_features, config.memory_size)
         self.head = MLP(config.memory_size, output_dim, config.head_sizes, "elu")
         self.position_head = MLP(config.memory_size, POSITION_SIZE, config.head_sizes[-1:], "elu")
-        self._memory: torch.Tensor | None = None
 
     def encode(self, stereo: torch.Tensor, proprioception: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode images and joints.
@@ -147,13 +147,7 @@ class StereoStudent(nn.Module):
         steps, batch = stereo.shape[:2]
         flat, seen_position = self.encode(stereo.flatten(0, 1), proprioception.flatten(0, 1))
         features = flat.unflatten(0, (steps, batch))
-        going_on = (~dones.bool()).float()[..., None]
-        memories = []
-        for step in range(steps):
-            memory = self.gru(features[step], memory)
-            memories.append(memory)
-            memory = memory * going_on[step]
-        every = torch.stack(memories)
+        every, memory = self.gru.unroll(features, Sequences(memory, dones))
         seen_position = seen_position.unflatten(0, (steps, batch))
         return StudentOutput(self.head(every), self.position_head(every), seen_position, memory)
 
@@ -166,31 +160,24 @@ class StereoStudent(nn.Module):
         self, obs: TensorDict, masks: Any = None, hidden_state: Any = None, stochastic_output: bool = False
     ) -> torch.Tensor:
         """Return the actions (B, 11) for the observations, and remember; there is no noise."""
-        stereo, proprioception = obs[self.stereo_group], obs[self.proprioception_group]
-        memory = self.memory(stereo.shape[0], proprioception)
-        output = self.step(stereo, proprioception, memory)
-        self._memory = output.memory
-        return output.action
+        features, _ = self.encode(obs[self.stereo_group], obs[self.proprioception_group])
+        return self.head(self.gru.remember(features))
 
-    def memory(self, batch: int, like: torch.Tensor) -> torch.Tensor:
-        """Return the memory (batch, M) of the rollout, zeros at its start."""
-        return like.new_zeros(batch, self.memory_size) if self._memory is None else self._memory
+    def memory(self, like: torch.Tensor) -> torch.Tensor:
+        """Return the memory (B, M) of the rollout, zeros at its start; B is that of `like` (B, …)."""
+        return self.gru.memory(like)
 
     def reset(self, dones: torch.Tensor | None = None, hidden_state: torch.Tensor | None = None) -> None:
         """Forget, in the environments that are done (B,), or in all."""
-        if dones is None:
-            self._memory = None if hidden_state is None else hidden_state[0]
-        elif self._memory is not None:
-            self._memory = self._memory * (dones == 0).to(self._memory.dtype)[:, None]
+        self.gru.reset(dones, hidden_state)
 
     def get_hidden_state(self) -> torch.Tensor | None:
         """Return the memory as (1, B, M), the layout of rsl_rl's storage."""
-        return None if self._memory is None else self._memory[None]
+        return self.gru.hidden_state()
 
     def detach_hidden_state(self, dones: torch.Tensor | None = None) -> None:
         """Cut the memory off from the steps that made it."""
-        if self._memory is not None:
-            self._memory = self._memory.detach()
+        self.gru.detach()
 
     def update_normalization(self, obs: TensorDict) -> None:
         """Take observations (B, …) into the running means."""
