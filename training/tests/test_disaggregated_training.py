@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from learning_samples import small_student, small_teacher
+from learning_samples import SMALL_DEPTH_NETWORK, small_student, small_teacher
 from ranks_in_threads import train_in_threads
 from toy_environment import LessonToyEnv, ToyEnv, ToyTask, make_lesson_env, make_toy_env
 

@@ -112,7 +112,7 @@ def test_unrolling_a_sequence_is_acting_step_by_step() -> None:
     stacked = torch.stack(steps)  # type: ignore[arg-type]
     output = student.unroll(stacked["stereo"], stacked["proprioception"], dones, torch.zeros(4, 32))
     assert torch.allclose(output.action, torch.stack(acted), atol=1e-5)
-    assert torch.allclose(output.memory, student.memory(4, output.memory), atol=1e-5)
+    assert torch.allclose(output.memory, student.memory(output.memory), atol=1e-5)
 
 
 def test_the_position_estimate_is_in_metres() -> None:

@@ -27,8 +27,9 @@ class EpisodicGRU(nn.GRUCell):
 
     def remember(self, features: torch.Tensor) -> torch.Tensor:
         """Return the memory (B, M) after features (B, F), and keep it for the next step."""
-        self._memory = self(features, self.memory(features))
-        return self._memory
+        memory = self(features, self.memory(features))
+        self._memory = memory
+        return memory
 
     def unroll(self, features: torch.Tensor, sequences: Sequences) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the memories (T, B, M) after each step of features (T, B, F), and that for the next step.
