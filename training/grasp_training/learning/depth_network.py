@@ -82,7 +82,8 @@ class DepthModel(MLPModel):
         vectors = [group for group in obs_groups[obs_set] if group != self.image_group]
         super().__init__(obs, {obs_set: vectors}, obs_set, output_dim, **settings)
         self.mixed_precision, self.micro_batch = config.mixed_precision, config.micro_batch
-        self.encoder = DepthEncoder(*obs[self.image_group].shape[2:], config.encoder)
+        height, width = obs[self.image_group].shape[2:]
+        self.encoder = DepthEncoder(height, width, config.encoder)
         self.sight_head = MLP(self.encoder.output_size, _POSITION_SIZE, [config.input_features // 2], "elu")
         self.position_normalizer = EmpiricalNormalization(_POSITION_SIZE)
         inputs = self.encoder.output_size + _POSITION_SIZE + self.obs_dim
@@ -93,8 +94,9 @@ class DepthModel(MLPModel):
     def get_latent(self, obs: TensorDict, masks: Any = None, hidden_state: Any = None) -> torch.Tensor:
         """Return features and memory (…, input_features + memory_size)."""
         seen = self._see(obs[self.image_group])
-        self._estimate = self.sight_head(seen)
-        features = self.input(torch.cat([seen, self._estimate, super().get_latent(obs)], dim=-1))
+        estimate = self.sight_head(seen)
+        self._estimate = estimate
+        features = self.input(torch.cat([seen, estimate, super().get_latent(obs)], dim=-1))
         if self.gru is None:
             return features
         if isinstance(hidden_state, Sequences):
