@@ -1,5 +1,7 @@
 """Memory that a plan predicts, beside what the ranks of a real run take: VmHWM, the greatest resident memory.
 
+Pages that simulators write into their learner's memory are counted as the learner's, not theirs.
+
 python -m grasp_training.benchmarks.memory --observe depth --num-envs 64 160
 """
 
@@ -65,11 +67,14 @@ def train_watched(config: TeacherConfig, task: WatchedTask, *arguments: Any) -> 
 def found_bytes(config: TeacherConfig, task: Any, make: MakeEnv = make_watched_env) -> dict[str, float]:
     """Run a training under its placement on this machine; return the greatest memory of each rank, by role.
 
+    Memory that ranks share counts for the learner, which has made it.
+
     Raises:
         RankError: a rank failed.
     """
     with tempfile.TemporaryDirectory() as name:
-        folder, found, over = Path(name), {}, threading.Event()
+        folder, over = Path(name), threading.Event()
+        found: dict[int, tuple[float, float]] = {}
         watcher = threading.Thread(target=_watch, args=(folder, found, over))
         watcher.start()
         try:
@@ -77,14 +82,20 @@ def found_bytes(config: TeacherConfig, task: Any, make: MakeEnv = make_watched_e
         finally:
             over.set()
             watcher.join()
-    return {role.name: found[role.rank] for role in Placement.parse(config.placement).roles()}
+    own = {}
+    for role in Placement.parse(config.placement).roles():
+        peak, shared = found[role.rank]
+        own[role.name] = peak if role.learner is not None else peak - shared
+    return own
 
 
-def _watch(folder: Path, found: dict[int, float], over: threading.Event) -> None:
+def _watch(folder: Path, found: dict[int, tuple[float, float]], over: threading.Event) -> None:
+    """Note each rank's greatest memory, and what it shares, which never shrinks."""
     while not over.wait(_POLL_S):
         for path in folder.glob("*.pid"):
             try:
-                found[int(path.stem)] = resident_bytes("VmHWM", int(path.read_text()))
+                process = int(path.read_text())
+                found[int(path.stem)] = resident_bytes("VmHWM", process), resident_bytes("RssShmem", process)
             except OSError:  # the rank has ended
                 continue
 
