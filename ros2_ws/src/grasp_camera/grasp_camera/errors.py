@@ -1,0 +1,17 @@
+"""The errors of the camera package: every one names the value, where it came from and what was expected."""
+
+from __future__ import annotations
+
+__all__ = ["CalibrationFileError", "CameraConfigError", "CameraLostError"]
+
+
+class CalibrationFileError(ValueError):
+    """A calibration file is missing, malformed, or does not fit the others."""
+
+
+class CameraConfigError(ValueError):
+    """What was asked of the cameras cannot be: no retry helps."""
+
+
+class CameraLostError(RuntimeError):
+    """A camera is not there, fell silent or went away: trying again later may help."""
