@@ -89,12 +89,26 @@ def calibrate_stereo(
     kept.require(limits.least_views)
     if len(kept.pairs) < len(views.pairs):
         eyes = [_calibrate_eye(board, kept, index, limits, LENS_MODELS[lens]) for index in (0, 1)]
-    joint = _calibrate_pair(board, kept, eyes, LENS_MODELS[lens])
-    steady = kept.without(_outliers(kept, joint.view_rms_px, limits, "together"))
-    steady.require(limits.least_views)
-    if len(steady.pairs) < len(kept.pairs):
-        joint = _calibrate_pair(board, steady, eyes, LENS_MODELS[lens])
+    steady = _simultaneous(board, kept, eyes, limits, LENS_MODELS[lens])
+    joint = _calibrate_pair(board, steady, eyes, LENS_MODELS[lens] | cv2.CALIB_USE_INTRINSIC_GUESS)
     return _result(board, steady, eyes, joint, limits, lens)
+
+
+def _simultaneous(
+    board: BoardConfig, views: PairViews, eyes: Sequence[_Eye], limits: QualityLimits, flags: int
+) -> PairViews:
+    """Refuse, worst first, views whose two images do not show the same moment.
+
+    With the intrinsics held fast: left free, they would bend until the bad view seems to fit.
+    """
+    while True:
+        views.require(limits.least_views)
+        joint = _calibrate_pair(board, views, eyes, flags | cv2.CALIB_FIX_INTRINSIC)
+        refusals = _outliers(views, joint.view_rms_px, limits, "together")
+        if not refusals:
+            return views
+        worst = int(np.argmax(joint.view_rms_px))
+        views = views.without(one for one in refusals if one.name == views.pairs[worst].name)
 
 
 def _outliers(views: PairViews, rms_px: np.ndarray, limits: QualityLimits, how: str) -> list[Refusal]:
@@ -151,7 +165,7 @@ def _calibrate_pair(board: BoardConfig, views: PairViews, eyes: Sequence[_Eye], 
         views.size,
         np.eye(3),
         np.zeros((3, 1)),
-        flags=flags | cv2.CALIB_USE_INTRINSIC_GUESS,
+        flags=flags,
         criteria=_CRITERIA,
     )
     rms, k_left, d_left, k_right, d_right, rotation, translation = found[:7]
