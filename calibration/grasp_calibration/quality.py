@@ -148,7 +148,7 @@ def check_variety(
     share = len(seen) / np.prod(_COVERAGE_GRID)
     if share < limits.least_coverage:
         missing = [
-            f"{'left middle-left middle-right right'.split()[x]} {'top middle bottom'.split()[y]}"
+            f"{['left', 'middle-left', 'middle-right', 'right'][x]} {['top', 'middle', 'bottom'][y]}"
             for x in range(4)
             for y in range(3)
             if (x, y) not in seen

@@ -9,12 +9,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rendered import BOARD, Camera, Rig, look_at_board  # noqa: E402
+from rendered import BOARD, Camera, Rig, look_at_board
 
-from grasp_calibration.geometry import pose  # noqa: E402
-from grasp_calibration.quality import QualityLimits  # noqa: E402
-from grasp_calibration.stereo import calibrate_stereo  # noqa: E402
-from grasp_calibration.views import judged_views, read_pairs  # noqa: E402
+from grasp_calibration.geometry import pose
+from grasp_calibration.quality import QualityLimits
+from grasp_calibration.stereo import calibrate_stereo
+from grasp_calibration.views import judged_views, read_pairs
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,9 @@ def test_hand_eye_from_a_folder_finds_the_camera(rig, good_folder, good_poses, c
     link_from_board = pose([0.2, -0.1, 0.4], [0.02, 0.01, 0.06])
     views = {}
     for index, board in enumerate(good_poses):
-        link = Transform.from_matrix("lbr_link_0", "lbr_link_7", BASE_FROM_RAW @ board @ inverse(link_from_board))
+        link = Transform.from_matrix(
+            "lbr_link_0", "lbr_link_7", BASE_FROM_RAW @ board @ inverse(link_from_board)
+        )
         values = {"translation_m": list(link.translation_m), "quaternion_wxyz": list(link.quaternion_wxyz)}
         views[f"good_{index:02d}"] = values
     document = {"base": "lbr_link_0", "link": "lbr_link_7", "views": views}
@@ -114,7 +116,14 @@ def spoilt(calibration: StereoCalibration, how: str) -> StereoCalibration:
 )
 def test_check_fails_a_calibration_that_is_off(good_folder, calibrated, tmp_path, capsys, how, message):
     write_stereo(tmp_path, spoilt(read_stereo(calibrated), how))
-    arguments = ["check", str(good_folder), "--calibration", str(tmp_path), "--picture", str(tmp_path / "c.png")]
+    arguments = [
+        "check",
+        str(good_folder),
+        "--calibration",
+        str(tmp_path),
+        "--picture",
+        str(tmp_path / "c.png"),
+    ]
     assert main(arguments) == 1
     assert message in capsys.readouterr().err
 

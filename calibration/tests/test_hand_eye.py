@@ -37,7 +37,8 @@ def test_the_closed_form_is_exact_on_exact_poses(seed):
 
 
 @pytest.mark.skipif(
-    not hasattr(cv2, "calibrateRobotWorldHandEye"), reason="this OpenCV has no calibrateRobotWorldHandEye (5.0)"
+    not hasattr(cv2, "calibrateRobotWorldHandEye"),
+    reason="this OpenCV has no calibrateRobotWorldHandEye (5.0)",
 )
 def test_the_closed_form_agrees_with_opencv_on_noisy_poses():
     rng = np.random.default_rng(2)
@@ -69,7 +70,9 @@ def test_views_without_a_pose_are_refused_by_name(arm, good_result):
     found = calibrate_hand_eye(
         BOARD, views, good_result.calibration, {name: one for name, one in said.items() if name != "5"}
     )
-    assert [(one.name, one.reason) for one in found.refusals] == [("5", "there is no robot pose of that name")]
+    assert [(one.name, one.reason) for one in found.refusals] == [
+        ("5", "there is no robot pose of that name")
+    ]
 
 
 def test_turns_about_one_axis_alone_are_refused(rig, good_result):

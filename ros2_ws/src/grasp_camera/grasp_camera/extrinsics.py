@@ -17,7 +17,7 @@ import numpy as np
 from grasp_camera.camera_info import read_yaml, write_yaml
 from grasp_camera.errors import CalibrationFileError
 
-__all__ = ["FORMAT_VERSION", "Transform", "chained", "read_extrinsics", "write_extrinsics"]
+__all__ = ["FORMAT_VERSION", "Transform", "chained", "quaternion_of", "read_extrinsics", "write_extrinsics"]
 
 FORMAT_VERSION = 1
 _HEAD = (
