@@ -34,7 +34,8 @@ class BoardConfig:
             raise ValueError(f"board has {self.columns}x{self.rows} squares; expected at least 3x3")
         if not 0.0 < self.marker_mm < self.square_mm:
             raise ValueError(
-                f"board has markers of {self.marker_mm} mm in squares of {self.square_mm} mm; expected smaller ones"
+                f"board has markers of {self.marker_mm} mm in squares of {self.square_mm} mm; expected "
+                "smaller ones"
             )
         if not hasattr(cv2.aruco, self.dictionary) or not self.dictionary.startswith("DICT_"):
             raise ValueError(f"dictionary is {self.dictionary!r}; expected a name such as DICT_5X5_100")
@@ -126,7 +127,8 @@ def _square_px(config: BoardConfig, ids: np.ndarray, points: np.ndarray) -> floa
 def neighbours(
     config: BoardConfig, ids: np.ndarray, points: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Both ends (m, 2), (m, 2) of the edges between neighbouring corners: along the rows, along the columns."""
+    """Both ends (m, 2), (m, 2) of the edges between neighbouring corners: along the rows, along the
+    columns."""
     places = {int(one): point for one, point in zip(ids, points, strict=True)}
     width = config.columns - 1
     found = []

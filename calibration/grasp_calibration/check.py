@@ -162,7 +162,6 @@ def _projected(points: np.ndarray, projection: np.ndarray) -> np.ndarray:
 
 
 def draw_check(
-    board: BoardConfig,
     images: Iterable[StereoImages],
     views: PairViews,
     calibration: StereoCalibration,

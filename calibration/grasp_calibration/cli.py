@@ -39,7 +39,8 @@ Quality = Annotated[QualityLimits, tyro.conf.arg(name="limits")]
 
 @dataclass(frozen=True)
 class MakeBoard:
-    """Draw the board to print; measure a square on the paper and give that as --board.square-mm afterwards."""
+    """Draw the board to print; measure a square on the paper and give that as --board.square-mm
+    afterwards."""
 
     output: tyro.conf.Positional[Path]
     """Picture to write, such as board.png."""
@@ -118,8 +119,9 @@ def _make_board(command: MakeBoard) -> int:
         )
     board = command.board
     print(
-        f"{command.output}: {board.columns}x{board.rows} squares of {board.square_mm:g} mm at {command.dpi:g} dpi, "
-        f"{board.dictionary}. Print without scaling, glue it on something flat, and measure the squares."
+        f"{command.output}: {board.columns}x{board.rows} squares of {board.square_mm:g} mm at "
+        f"{command.dpi:g} dpi, {board.dictionary}. Print without scaling, glue it on something flat, and "
+        "measure the squares."
     )
     return 0
 
@@ -135,7 +137,8 @@ def _stereo(command: Stereo) -> int:
     write_extrinsics(command.output / EXTRINSICS_FILE, result.calibration.transforms, made)
     _print_stereo(result)
     print(
-        f"Written to {command.output}: left.yaml, right.yaml, {EXTRINSICS_FILE}. Next: grasp-calibrate hand-eye"
+        f"Written to {command.output}: left.yaml, right.yaml, {EXTRINSICS_FILE}. Next: grasp-calibrate "
+        "hand-eye"
     )
     return 0
 
@@ -145,11 +148,12 @@ def _print_stereo(result: StereoResult) -> None:
     calibration = result.calibration
     for eye, camera in zip(("Left", "Right"), calibration.cameras, strict=True):
         print(
-            f"{eye:14s} {camera.width}x{camera.height} px, fx {camera.k[0, 0]:.2f}, fy {camera.k[1, 1]:.2f}, centre "
-            f"({camera.k[0, 2]:.2f}, {camera.k[1, 2]:.2f}) px"
+            f"{eye:14s} {camera.width}x{camera.height} px, fx {camera.k[0, 0]:.2f}, fy "
+            f"{camera.k[1, 1]:.2f}, centre ({camera.k[0, 2]:.2f}, {camera.k[1, 2]:.2f}) px"
         )
     print(
-        f"Baseline       {1e3 * calibration.baseline_m:.2f} mm, standard error {result.baseline_error_mm:.3f} mm\n"
+        f"Baseline       {1e3 * calibration.baseline_m:.2f} mm, standard error "
+        f"{result.baseline_error_mm:.3f} mm\n"
         f"Focal length   standard error {100 * result.focal_error:.3f} %\n"
         f"Reprojection   {result.reprojection_rms_px:.3f} px RMS over {result.views} views\n"
         f"Epipolar       {result.epipolar_rms_px:.3f} px RMS"
@@ -179,8 +183,8 @@ def _hand_eye(command: HandEye) -> int:
     print(
         f"{left.child} in {left.parent}: ({x:.4f}, {y:.4f}, {z:.4f}) m, quaternion w-x-y-z "
         f"({', '.join(f'{value:.5f}' for value in left.quaternion_wxyz)})\n"
-        f"Standard error {result.position_error_mm:.2f} mm, {result.rotation_error_deg:.3f} degrees, the intrinsics "
-        f"taken for exact\n"
+        f"Standard error {result.position_error_mm:.2f} mm, {result.rotation_error_deg:.3f} degrees, the "
+        "intrinsics taken for exact\n"
         f"Reprojection   {result.reprojection_rms_px:.3f} px RMS over {result.views} views\n"
         f"Written to {command.calibration / EXTRINSICS_FILE}"
     )
@@ -195,13 +199,14 @@ def _check(command: Check) -> int:
     print(f"{'view':24s} {'reprojection':>13s} {'epipolar':>10s} {'lengths':>9s}")
     for one in result.views:
         print(
-            f"{one.name:24s} {one.reprojection_px:10.3f} px {one.epipolar_px:7.3f} px {100 * one.length_error:+7.2f} %"
+            f"{one.name:24s} {one.reprojection_px:10.3f} px {one.epipolar_px:7.3f} px "
+            f"{100 * one.length_error:+7.2f} %"
         )
     print(
         f"{'all':24s} {result.reprojection_px:10.3f} px {result.epipolar_px:7.3f} px "
         f"{100 * result.length_error:+7.2f} %"
     )
-    draw_check(command.board, read_pairs(command.images), views, calibration, command.picture)
+    draw_check(read_pairs(command.images), views, calibration, command.picture)
     print(f"Picture: {command.picture}")
     failures = result.failures(command.limits)
     for failure in failures:

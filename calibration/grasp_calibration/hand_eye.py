@@ -1,12 +1,12 @@
 """Hand-eye calibration: the pose of the fixed stereo pair in the arm's base frame, from a board on the arm.
 
-Unknown are X, the rectified left camera's optical frame in the base frame, and Z, the board in the frame of the
-link that carries it. With A the link in the base frame (forward kinematics) and B the board in the camera frame
-(from the images), every view says A Z = X B. The start is the closed form of Shah, "Solving the
-Robot-World/Hand-Eye Calibration Problem Using the Kronecker Product", J. Mechanisms Robotics 5(3), 2013, which is
-also OpenCV 4's ``calibrateRobotWorldHandEye`` (OpenCV 5.0 ships without that function). The result then minimizes
-the reprojection error of all corners in both eyes over X and Z: the closed form weighs a metre like a radian, and
-a far board like a near one.
+Unknown are X, the rectified left camera's optical frame in the base frame, and Z, the board in the frame of
+the link that carries it. With A the link in the base frame (forward kinematics) and B the board in the camera
+frame (from the images), every view says A Z = X B. The start is the closed form of Shah, "Solving the
+Robot-World/Hand-Eye Calibration Problem Using the Kronecker Product", J. Mechanisms Robotics 5(3), 2013,
+which is also OpenCV 4's ``calibrateRobotWorldHandEye`` (OpenCV 5.0 ships without that function). The result
+then minimizes the reprojection error of all corners in both eyes over X and Z: the closed form weighs a metre
+like a radian, and a far board like a near one.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class HandEyeLimits:
     least_views: int = 10
     """Views that must be left after refusals."""
     least_turn_deg: float = 15.0
-    """Degrees, least turn of the link about each of two axes between views: turns about one axis alone leave the
-    camera's place along it open."""
+    """Degrees, least turn of the link about each of two axes between views: turns about one axis alone leave
+    the camera's place along it open."""
     most_outlier_px: float = 3.0
     """px, largest RMS reprojection error of one view before it is taken for a mistake."""
     most_rms_px: float = 1.5
@@ -96,7 +96,8 @@ def calibrate_hand_eye(
     left = calibration.left
     if views.size != (left.width, left.height):
         raise CalibrationRefusedError(
-            f"images are {views.size[0]}x{views.size[1]} px; the calibration is for {left.width}x{left.height} px"
+            f"images are {views.size[0]}x{views.size[1]} px; the calibration is for "
+            f"{left.width}x{left.height} px"
         )
     views = views.without(
         Refusal(pair.name, "there is no robot pose of that name")
@@ -171,8 +172,8 @@ def _check_turns(samples: list[_Sample], limits: HandEyeLimits, views: PairViews
     ranges = np.degrees(np.ptp(turns @ directions.T, axis=0))
     if ranges[1] < limits.least_turn_deg:
         raise CalibrationRefusedError(
-            f"the link turned by {ranges[0]:.1f} degrees about one axis and {ranges[1]:.1f} about another; expected "
-            f"{limits.least_turn_deg:g} about each of two: turn the wrist in more directions",
+            f"the link turned by {ranges[0]:.1f} degrees about one axis and {ranges[1]:.1f} about another; "
+            f"expected {limits.least_turn_deg:g} about each of two: turn the wrist in more directions",
             views.refusals,
         )
 
@@ -190,8 +191,8 @@ def _without_outliers(
         if errors[worst] <= bound:
             break
         reason = (
-            f"RMS error {errors[worst]:.2f} px where the limit is {bound:.2f} px (image and robot pose do not belong "
-            "together, or the arm still moved)"
+            f"RMS error {errors[worst]:.2f} px where the limit is {bound:.2f} px (image and robot pose do "
+            "not belong together, or the arm still moved)"
         )
         refusals.append(Refusal(kept.pop(worst).name, reason))
     return kept, refusals
@@ -251,15 +252,15 @@ def _result(
     rms = _rms(np.concatenate(errors))
     if rms > limits.most_rms_px:
         raise CalibrationRefusedError(
-            f"corners are off by {rms:.2f} px RMS; expected {limits.most_rms_px:g} at most: wrong square size, wrong "
-            "link, a board that slips, or robot poses in another order than the images",
+            f"corners are off by {rms:.2f} px RMS; expected {limits.most_rms_px:g} at most: wrong square "
+            "size, wrong link, a board that slips, or robot poses in another order than the images",
             views.refusals,
         )
     if position > limits.most_position_error_mm or rotation > limits.most_rotation_error_deg:
         raise CalibrationRefusedError(
             f"the camera's pose is known to {position:.2f} mm and {rotation:.3f} degrees only; expected "
-            f"{limits.most_position_error_mm:g} mm and {limits.most_rotation_error_deg:g}: more views, nearer, and "
-            "more turned",
+            f"{limits.most_position_error_mm:g} mm and {limits.most_rotation_error_deg:g}: more views, "
+            "nearer, and more turned",
             views.refusals,
         )
     return HandEyeResult(x, z, len(samples), rms, float(position), float(rotation), views.refusals)

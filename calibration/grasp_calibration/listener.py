@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 
 import cv2
@@ -47,9 +48,7 @@ class StereoListener:
         self._joints: deque[tuple[int, dict[str, float]]] = deque(maxlen=_JOINTS_KEPT)
         self._wants_joints = bool(joint_topic)
         for eye, topic in enumerate(topics):
-            self._node.create_subscription(
-                Image, topic, lambda message, eye=eye: self._on_image(eye, message), _QOS
-            )
+            self._node.create_subscription(Image, topic, partial(self._on_image, eye), _QOS)
         if joint_topic:
             self._node.create_subscription(JointState, joint_topic, self._on_joints, _QOS)
 
@@ -65,8 +64,8 @@ class StereoListener:
             rclpy.shutdown(context=self._context)
 
     def take(self, timeout_s: float) -> Moment | None:
-        """The next pair, grey, with the joint positions of that moment (None where not asked for); None if none
-        comes in time."""
+        """The next pair, grey, with the joint positions of that moment (None where not asked for); None if
+        none comes in time."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=max(0.0, min(0.1, deadline - time.monotonic())))

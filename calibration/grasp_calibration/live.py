@@ -1,7 +1,7 @@
 """Live views: raw images of the camera node, kept in a folder when the board is new in them and stands still.
 
-The only module here that needs ROS; it is imported always and imports ROS when used. What it writes is the folder
-that the calibrations read: live or from files, they do the same.
+The only module here that needs ROS; it is imported always and imports ROS when used. What it writes is the
+folder that the calibrations read: live or from files, they do the same.
 """
 
 from __future__ import annotations
@@ -158,5 +158,6 @@ def _collect(listener: Any, collector: ViewCollector, config: CaptureConfig) -> 
             said = message
         if time.monotonic() - latest > config.patience_s:
             raise CalibrationRefusedError(
-                f"no new view for {config.patience_s:g} s ({len(collector.kept)} of {config.views} kept): {message}"
+                f"no new view for {config.patience_s:g} s ({len(collector.kept)} of {config.views} kept): "
+                f"{message}"
             )

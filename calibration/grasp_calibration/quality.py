@@ -32,10 +32,11 @@ class QualityLimits:
     least_contrast: float = 30.0
     """Grey levels between the board's black and white."""
     least_tilt_spread_deg: float = 15.0
-    """Degrees between the two most different orientations of the board's plane: parallel boards, however many,
-    do not tell a camera's focal length from its distance."""
+    """Degrees between the two most different orientations of the board's plane: parallel boards, however
+    many, do not tell a camera's focal length from its distance."""
     least_coverage: float = 0.6
-    """Share of 4 x 3 cells of each eye's image that corners were seen in: lens distortion is known only there."""
+    """Share of 4 x 3 cells of each eye's image that corners were seen in: lens distortion is known only
+    there."""
     most_outlier_px: float = 1.0
     """px, largest RMS reprojection error of one view before it is taken for a mistake."""
     most_focal_error: float = 0.0025
@@ -65,7 +66,8 @@ def problem_of_view(
     sides = [float(np.median(np.linalg.norm(b - a, axis=1))) for a, b in edges if len(a)]
     if not sides or min(sides) < limits.least_square_px:
         side = min(sides, default=0.0)
-        return f"squares are {side:.1f} px wide; expected {limits.least_square_px:g} px (nearer, or less oblique)"
+        wanted = f"{limits.least_square_px:g} px (nearer, or less oblique)"
+        return f"squares are {side:.1f} px wide; expected {wanted}"
     return _problem_of_picture(limits, image, found, edges)
 
 
@@ -80,21 +82,21 @@ def _problem_of_picture(
     dark, light = np.percentile(image[top:bottom, left:right], (5, 95))
     if light - dark < limits.least_contrast:
         return (
-            f"black and white differ by {light - dark:.0f} grey levels; expected {limits.least_contrast:g} or more "
-            "(more light, or longer exposure)"
+            f"black and white differ by {light - dark:.0f} grey levels; expected {limits.least_contrast:g} "
+            "or more (more light, or longer exposure)"
         )
     blur = max(_blur_px(image, a, b, light - dark) for a, b in edges if len(a))
     if blur > limits.most_blur_px:
         return (
-            f"edges are blurred by {blur:.1f} px; expected {limits.most_blur_px:g} px at most (hold the board still, "
-            "focus, shorter exposure)"
+            f"edges are blurred by {blur:.1f} px; expected {limits.most_blur_px:g} px at most (hold the "
+            "board still, focus, shorter exposure)"
         )
     return None
 
 
 def _blur_px(image: np.ndarray, starts: np.ndarray, ends: np.ndarray, contrast: float) -> float:
-    """px, median standard deviation of the blur across edges: a Gaussian edge of height c has the greatest slope
-    c / (sigma sqrt(2 pi))."""
+    """px, median standard deviation of the blur across edges: a Gaussian edge of height c has the greatest
+    slope c / (sigma sqrt(2 pi))."""
     middle, along = 0.5 * (starts + ends), ends - starts
     normal = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.linalg.norm(along, axis=1, keepdims=True)
     offsets = np.arange(-3.0, 3.01, 0.5)
@@ -154,7 +156,8 @@ def check_variety(
             if (x, y) not in seen
         ]
         raise CalibrationRefusedError(
-            f"{eye}: the board covered {100 * share:.0f} % of the image; expected {100 * limits.least_coverage:.0f} %. "
+            f"{eye}: the board covered {100 * share:.0f} % of the image; expected "
+            f"{100 * limits.least_coverage:.0f} %. "
             f"Never seen: {', '.join(missing)}",
             refusals,
         )

@@ -6,8 +6,9 @@
       view_000: {translation_m: [0.61, 0.02, 0.43], quaternion_wxyz: [0.0, 0.70710678, 0.70710678, 0.0]}
       view_001: {joint_position_rad: {lbr_A1: 0.1, lbr_A2: 0.5}}
 
-A view has either a pose (metres, w-x-y-z) or joint positions by name; joints that are not named count as zero, so
-name at least the arm's. Joint positions become poses by the URDF of grasp_description, run through MuJoCo.
+A view has either a pose (metres, w-x-y-z) or joint positions by name; joints that are not named count as
+zero, so name at least the arm's. Joint positions become poses by the URDF of grasp_description, run through
+MuJoCo.
 """
 
 from __future__ import annotations

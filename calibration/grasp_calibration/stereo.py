@@ -185,8 +185,8 @@ def _result(
     if joint.translation[0] > 0 or abs(joint.translation[0]) < np.abs(joint.translation[1:]).max():
         x, y, z = 1e3 * joint.translation
         raise CalibrationRefusedError(
-            f"the left camera lies at ({x:.0f}, {y:.0f}, {z:.0f}) mm in the right camera's frame; expected it to "
-            "the left, x negative: are left and right swapped, or is a camera upside down?",
+            f"the left camera lies at ({x:.0f}, {y:.0f}, {z:.0f}) mm in the right camera's frame; expected "
+            "it to the left, x negative: are left and right swapped, or is a camera upside down?",
             views.refusals,
         )
     calibration = _rectified(views.size, joint, lens)
@@ -194,8 +194,8 @@ def _result(
     error_mm = _baseline_error_mm(board, views, joint)
     if error_mm > limits.most_baseline_error_mm:
         raise CalibrationRefusedError(
-            f"the baseline is known to {error_mm:.2f} mm only; expected {limits.most_baseline_error_mm:g} mm: more "
-            "views, and nearer",
+            f"the baseline is known to {error_mm:.2f} mm only; expected {limits.most_baseline_error_mm:g} "
+            "mm: more views, and nearer",
             views.refusals,
         )
     return StereoResult(
@@ -228,7 +228,8 @@ def _baseline_error_mm(board: BoardConfig, views: PairViews, joint: _Joint) -> f
 
 
 def _projected(joint: _Joint, corners: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Corners' places in both eyes, one after another, px; values: relative pose (6), the board's pose (6)."""
+    """Corners' places in both eyes, one after another, px; values: relative pose (6), the board's pose
+    (6)."""
     camera_from_board = pose(values[6:9], values[9:])
     places = []
     for k, d, matrix in zip(joint.ks, joint.ds, (np.eye(4), pose(values[:3], values[3:6])), strict=True):

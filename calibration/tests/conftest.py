@@ -3,13 +3,12 @@
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rendered import BOARD, Camera, Rig, look_at_board
+from rendered import BOARD, Camera, Rig, look_at_board, save
 
 from grasp_calibration.geometry import pose
 from grasp_calibration.quality import QualityLimits
@@ -55,10 +54,3 @@ def good_views(good_folder):
 @pytest.fixture(scope="session")
 def good_result(good_views):
     return calibrate_stereo(BOARD, good_views)
-
-
-def save(folder: Path, name: str, images: list[np.ndarray]) -> None:
-    for eye, image in zip(("left", "right"), images, strict=True):
-        path = folder / eye / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        assert cv2.imwrite(str(path), image)

@@ -1,8 +1,10 @@
-"""Boards seen through known cameras: every pixel is the mean of rays traced exactly through lens and plane."""
+"""Boards seen through known cameras: every pixel is the mean of rays traced exactly through lens and
+plane."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -110,7 +112,8 @@ def render(
     contrast: float = 0.75,
     motion_px: int = 0,
 ) -> np.ndarray:
-    """A grey image (H, W) uint8 of the board in a pose (4, 4), through a lens that blurs and a noisy sensor."""
+    """A grey image (H, W) uint8 of the board in a pose (4, 4), through a lens that blurs and a noisy
+    sensor."""
     s = SUPERSAMPLING
     # The plane z = 0 of the board: a homography from rays to its x and y.
     homography = np.linalg.inv(camera_from_board[:3, [0, 1, 3]])
@@ -141,7 +144,8 @@ def render(
 def look_at_board(
     rng: np.random.Generator, distance: float, tilt_deg: float, spread: float = 0.2
 ) -> np.ndarray:
-    """A pose (4, 4) of the board in the left camera: facing it, tilted, off the centre by up to ``spread``."""
+    """A pose (4, 4) of the board in the left camera: facing it, tilted, off the centre by up to
+    ``spread``."""
     axis = rng.uniform(0, 2 * np.pi)
     tilt = np.radians(tilt_deg) * np.array([np.cos(axis), np.sin(axis), 0.0])
     roll = pose([0, 0, rng.uniform(-0.5, 0.5)], [0, 0, 0])
@@ -160,3 +164,11 @@ def projected(camera: Camera, camera_from_board: np.ndarray) -> np.ndarray:
     seen_x = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
     seen_y = y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y
     return np.stack([camera.focal * seen_x + camera.cx, camera.focal * seen_y + camera.cy], axis=1)
+
+
+def save(folder: Path, name: str, images: list[np.ndarray]) -> None:
+    """Both eyes' images into a folder of views."""
+    for eye, image in zip(("left", "right"), images, strict=True):
+        path = folder / eye / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        assert cv2.imwrite(str(path), image)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from rendered import BOARD
-from test_accuracy import BASE_FROM_RAW_CAMERA, arm_views, seen_by_projection
+from synthetic_views import BASE_FROM_RAW_CAMERA, arm_views, seen_by_projection
 
 from grasp_calibration.errors import CalibrationRefusedError
 from grasp_calibration.geometry import angle_deg, inverse, pose, rotation_vector

@@ -127,8 +127,6 @@ def test_swapped_eyes_are_refused(good_views):
 
 
 def test_boards_that_are_never_tilted_are_refused(rig):
-    from test_accuracy import seen_by_projection
-
     rng = np.random.default_rng(5)
     parallel = [look_at_board(rng, rng.uniform(0.35, 0.7), 0, 0.3) for _ in range(25)]
     with pytest.raises(CalibrationRefusedError, match="the board's plane turned by"):
@@ -136,8 +134,6 @@ def test_boards_that_are_never_tilted_are_refused(rig):
 
 
 def test_a_board_that_stays_in_the_middle_is_refused_with_the_parts_never_seen(rig):
-    from test_accuracy import seen_by_projection
-
     rng = np.random.default_rng(6)
     middle = [look_at_board(rng, 1.2, rng.uniform(10, 40), 0.02) for _ in range(25)]
     with pytest.raises(CalibrationRefusedError, match=r"covered \d+ % of the image.*left top"):

@@ -2,8 +2,8 @@
 
 The file is the one of ROS's ``camera_calibration_parsers`` (and of ``camera_info_manager``): keys
 ``image_width``, ``image_height``, ``camera_name``, ``camera_matrix``, ``distortion_model``,
-``distortion_coefficients``, ``rectification_matrix``, ``projection_matrix``; each matrix as ``rows``, ``cols``,
-``data`` in row-major order. The meaning of K, D, R and P is that of sensor_msgs/CameraInfo.
+``distortion_coefficients``, ``rectification_matrix``, ``projection_matrix``; each matrix as ``rows``,
+``cols``, ``data`` in row-major order. The meaning of K, D, R and P is that of sensor_msgs/CameraInfo.
 """
 
 from __future__ import annotations

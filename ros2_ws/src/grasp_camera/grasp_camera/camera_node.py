@@ -91,7 +91,8 @@ class CameraNode(LifecycleNode):
         return "unconfigured" if self._parameters is None else "inactive"
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Read parameters and calibration; FAILURE, with the reason in log and diagnostics, if they do not fit."""
+        """Read parameters and calibration; FAILURE, with the reason in log and diagnostics, if they do not
+        fit."""
         self._refused = ""
         try:
             self._load()

@@ -1,7 +1,8 @@
-"""The capture: opens the cameras, pairs, waits for the exposure, hands pairs on, and starts anew after a loss.
+"""The capture: opens the cameras, pairs, waits for the exposure, hands pairs on, and starts anew after a
+loss.
 
-No ROS in it. `Capture.step` does one thing and waits briefly at most; `CaptureThread` calls it until it is told to
-stop.
+No ROS in it. `Capture.step` does one thing and waits briefly at most; `CaptureThread` calls it until it is
+told to stop.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Capture:
     """One source's life.
 
     Attributes:
-        state: ``connecting``, ``settling``, ``streaming``, ``lost`` (waiting for the next attempt), ``refused`` (no
+        state: ``connecting``, ``settling``, ``streaming``, ``lost`` (waiting for the next attempt),
+        ``refused`` (no
             attempt would help) or ``stopped``.
     """
 
@@ -57,11 +59,12 @@ class Capture:
         config: CaptureConfig = CaptureConfig(),
         monotonic_s: Callable[[], float] = time.monotonic,
         system_ns: Callable[[], int] = time.time_ns,
-        say: Callable[[str], None] = lambda text: None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """
         Args:
-            deliver: called with every pair that is fit for use, from the thread that steps. A CameraConfigError
+            deliver: called with every pair that is fit for use, from the thread that steps. A
+            CameraConfigError
                 that it raises ends the capture.
             say: called with a line when something changes.
         """

@@ -1,8 +1,9 @@
 """Times of a camera's own clock on this machine's clock. No ROS in it.
 
 A frame arrives after it was taken, by a delay that is never negative and varies. The least difference between
-arrival and hardware time over the last seconds is therefore the clocks' offset plus the least delay; adding it to
-hardware times keeps their evenness, and errs by that least delay (a few ms on USB), always towards late.
+arrival and hardware time over the last seconds is therefore the clocks' offset plus the least delay; adding
+it to hardware times keeps their evenness, and errs by that least delay (a few ms on USB), always towards
+late.
 """
 
 from __future__ import annotations

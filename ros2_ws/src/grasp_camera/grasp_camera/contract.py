@@ -24,8 +24,8 @@ def has_hand_eye(calibration: StereoCalibration) -> bool:
 
 
 def check_cameras(spec: PolicySpec, calibration: StereoCalibration, view: NominalView) -> None:
-    """Hold the calibrated pair against what a policy was trained with: image size, field of view, baseline, and
-    the cameras' places where hand-eye calibration has told them.
+    """Hold the calibrated pair against what a policy was trained with: image size, field of view, baseline,
+    and the cameras' places where hand-eye calibration has told them.
 
     Raises:
         PolicyFileError: names the field that differs, its value in the policy and the calibrated one.

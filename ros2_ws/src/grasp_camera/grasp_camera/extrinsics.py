@@ -1,8 +1,8 @@
 """Named transforms between frames, and the YAML file they are kept in. No ROS and no OpenCV in it.
 
 Each entry says where the frame ``child`` lies in the frame ``parent``: a point p of the child has the
-coordinates R p + t in the parent. Metres, quaternions w-x-y-z, as everywhere in this repository; optical frames
-are x right, y down, z forward.
+coordinates R p + t in the parent. Metres, quaternions w-x-y-z, as everywhere in this repository; optical
+frames are x right, y down, z forward.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def read_extrinsics(path: Path) -> tuple[Transform, ...]:
     """All transforms of a file.
 
     Raises:
-        CalibrationFileError: it is missing, of another version, or an entry is malformed; the message names it.
+        CalibrationFileError: it is missing, of another version, or an entry is malformed; the message names
+        it.
     """
     document = read_yaml(path)
     version = document.get("format_version")

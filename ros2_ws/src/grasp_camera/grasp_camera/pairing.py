@@ -1,8 +1,8 @@
 """Frames of two eyes into pairs of one moment, by hardware time. No ROS in it.
 
-A pair's two frames were taken within ``max_skew_ns`` of each other. A frame is used at most once, in order of time;
-repeated ones (same frame number, a time that does not advance, or the very same pixels) are dropped and counted: a
-sensor's noise never gives the same picture twice, a stuck driver does.
+A pair's two frames were taken within ``max_skew_ns`` of each other. A frame is used at most once, in order of
+time; repeated ones (same frame number, a time that does not advance, or the very same pixels) are dropped and
+counted: a sensor's noise never gives the same picture twice, a stuck driver does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Raw images into the rectified images of a nominal camera, at the size that the policy asks for. No ROS in it.
+"""Raw images into the rectified images of a nominal camera, at the size that the policy asks for. No ROS in
+it.
 
-One look-up undoes the lens, turns the image plane (the calibration's R), and crops and zooms to the nominal field of
-view. It samples at about the raw image's resolution; whole blocks of pixels are then averaged. Sampling at the
-policy's few pixels at once would pick single raw pixels, noise and aliasing included.
+One look-up undoes the lens, turns the image plane (the calibration's R), and crops and zooms to the nominal
+field of view. It samples at about the raw image's resolution; whole blocks of pixels are then averaged.
+Sampling at the policy's few pixels at once would pick single raw pixels, noise and aliasing included.
 """
 
 from __future__ import annotations
@@ -38,13 +39,15 @@ class NominalView:
         return float(0.5 * self.height / np.tan(0.5 * np.radians(self.fovy_deg)))
 
     def k(self, scale: int = 1) -> np.ndarray:
-        """Intrinsics (3, 3), px, the centre in the image's middle, with every pixel split into scale x scale."""
+        """Intrinsics (3, 3), px, the centre in the image's middle, with every pixel split into scale x
+        scale."""
         centre = 0.5 * (scale * np.array([self.width, self.height]) - 1.0)
         focal = scale * self.focal
         return np.array([[focal, 0.0, centre[0]], [0.0, focal, centre[1]], [0.0, 0.0, 1.0]])
 
     def projection(self, baseline_m: float) -> np.ndarray:
-        """P (3, 4) of sensor_msgs/CameraInfo for an eye that stands ``baseline_m`` to the right of the left one."""
+        """P (3, 4) of sensor_msgs/CameraInfo for an eye that stands ``baseline_m`` to the right of the left
+        one."""
         return np.hstack([self.k(), [[-self.focal * baseline_m], [0.0], [0.0]]])
 
 
@@ -114,6 +117,7 @@ def _check_covered(camera: CameraCalibration, view: NominalView) -> None:
         if _black_share(camera, NominalView(view.width, view.height, float(fovy))) == 0.0
     ]
     raise CameraConfigError(
-        f"camera {camera.name} does not see {100 * share:.1f} % of a rectified view of {view.fovy_deg:g} degrees "
-        f"vertically ({view.width}x{view.height} px); it covers {fitting[0] if fitting else 0:g} degrees"
+        f"camera {camera.name} does not see {100 * share:.1f} % of a rectified view of {view.fovy_deg:g} "
+        f"degrees vertically ({view.width}x{view.height} px); it covers {fitting[0] if fitting else 0:g} "
+        "degrees"
     )

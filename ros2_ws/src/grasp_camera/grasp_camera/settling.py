@@ -24,7 +24,8 @@ class SettlingConfig:
     tolerance: float = 0.03
     """spread of their brightness, as a share of it, in either eye"""
     patience_s: float = 5.0
-    """s after which the images are used all the same, and the diagnostics say so: light may flicker for good"""
+    """s after which the images are used all the same, and the diagnostics say so: light may flicker for
+    good"""
 
 
 def brightness(image: np.ndarray) -> float:

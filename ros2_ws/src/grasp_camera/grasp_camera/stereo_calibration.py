@@ -46,20 +46,21 @@ class StereoCalibration:
         left, right = self.left, self.right
         if (left.width, left.height) != (right.width, right.height):
             raise CalibrationFileError(
-                f"left images are {left.width}x{left.height} px, right ones {right.width}x{right.height} px; "
-                "expected the same size"
+                f"left images are {left.width}x{left.height} px, right ones {right.width}x{right.height} "
+                "px; expected the same size"
             )
         if not np.allclose(left.p[:, :3], right.p[:, :3], rtol=1e-6, atol=1e-6):
             raise CalibrationFileError(
                 f"left P has fx {left.p[0, 0]:.6g}, cx {left.p[0, 2]:.6g}, cy {left.p[1, 2]:.6g}, right P "
-                f"{right.p[0, 0]:.6g}, {right.p[0, 2]:.6g}, {right.p[1, 2]:.6g}; expected the same: a rectified pair"
+                f"{right.p[0, 0]:.6g}, {right.p[0, 2]:.6g}, {right.p[1, 2]:.6g}; expected the same: a "
+                "rectified pair"
             )
         if abs(left.p[0, 3]) > 1e-9:
             raise CalibrationFileError(f"left P[0, 3] is {left.p[0, 3]:.6g}; expected 0")
         if not 0.001 < self.baseline_m < 2.0:
             raise CalibrationFileError(
-                f"baseline from right P is {self.baseline_m:.6g} m; expected 0.001 to 2 m, the right camera being "
-                "to the right (P[0, 3] negative): are left and right swapped?"
+                f"baseline from right P is {self.baseline_m:.6g} m; expected 0.001 to 2 m, the right camera "
+                "being to the right (P[0, 3] negative): are left and right swapped?"
             )
 
     @property

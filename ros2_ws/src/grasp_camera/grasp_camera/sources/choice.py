@@ -57,7 +57,8 @@ class SourceConfig:
             raise CameraConfigError(f"source is {self.kind!r}; expected one of {', '.join(KINDS)}")
         if len(self.devices) != _DEVICES[self.kind] or not all(self.devices):
             raise CameraConfigError(
-                f"devices is {list(self.devices)}; {self.kind} expects {_DEVICES[self.kind]}: {_WHAT[self.kind]}"
+                f"devices is {list(self.devices)}; {self.kind} expects {_DEVICES[self.kind]}: "
+                f"{_WHAT[self.kind]}"
             )
         if len(set(self.devices)) != len(self.devices):
             raise CameraConfigError(f"devices is {list(self.devices)}; expected two different ones")

@@ -1,8 +1,8 @@
 """RealSense cameras through pyrealsense2: a pair of colour cameras, or one camera's infrared pair.
 
-No single D400 gives an RGB stereo pair: its colour comes from one imager. The two sensors' frames are taken from the
-sensors directly rather than through a pipeline, which would align frames of one device and knows nothing of the
-other.
+No single D400 gives an RGB stereo pair: its colour comes from one imager. The two sensors' frames are taken
+from the sensors directly rather than through a pipeline, which would align frames of one device and knows
+nothing of the other.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ class RealSenseSource:
     ) -> None:
         """
         Args:
-            devices: what is connected; librealsense's own list if not given. (It does not list software devices.)
+            devices: what is connected; librealsense's own list if not given. (It does not list software
+            devices.)
 
         Raises:
             CameraConfigError: pyrealsense2 is missing, or cannot be loaded.
         """
         self._rs = _library()
         self._config = config
-        self._context = None if devices is not None else self._rs.context()
-        self._devices = devices or (lambda: self._context.query_devices())
+        # The bound method keeps the context alive.
+        self._devices = devices if devices is not None else self._rs.context().query_devices
         self._system_ns = system_ns
         self._streams: list[_Stream] = []
         self._infrared = config.kind == "realsense_infrared"
@@ -147,8 +148,8 @@ class RealSenseSource:
                 ]
                 return sensor, best
         raise CameraConfigError(
-            f"RealSense {serial} has no {kind.name} stream {sorted(eyes)} of {config.width}x{config.height} px at "
-            f"{config.rate_hz} Hz in {' or '.join(one.name for one in formats)}; it offers: "
+            f"RealSense {serial} has no {kind.name} stream {sorted(eyes)} of {config.width}x{config.height} "
+            f"px at {config.rate_hz} Hz in {' or '.join(one.name for one in formats)}; it offers: "
             f"{'; '.join(sorted(set(offered))) or 'none'}"
         )
 
@@ -204,7 +205,8 @@ def _library() -> Any:
         import pyrealsense2
     except ImportError as error:
         raise CameraConfigError(
-            f"pyrealsense2 cannot be loaded ({error}); it needs: pip install pyrealsense2, apt install libusb-1.0-0"
+            f"pyrealsense2 cannot be loaded ({error}); it needs: pip install pyrealsense2, apt install "
+            "libusb-1.0-0"
         ) from error
     return pyrealsense2
 

@@ -60,7 +60,8 @@ class RecordedSource:
         self._number, self._first_ns = 0, self._system_ns()
 
     def read(self, timeout_s: float) -> list[Frame]:
-        """The next pair when its time has come; raises CameraLostError at the end of a recording without loop."""
+        """The next pair when its time has come; raises CameraLostError at the end of a recording without
+        loop."""
         if self._number >= len(self._names) and not self._config.loop:
             raise CameraLostError(f"{self.describe()}: at their end")
         due_ns = self._first_ns + round(1e9 * self._number / self._config.rate_hz)

@@ -1,8 +1,9 @@
 """UVC cameras through V4L2 (OpenCV): one that gives both eyes side by side, or two devices.
 
 V4L2 stamps a buffer with the kernel's monotonic clock, the same for all devices; OpenCV hands that on as the
-position in ms, but not the buffer's sequence number: repeated frames are known by their time alone. Two devices run
-free: their images are up to half a frame period apart, and pairing needs ``max_skew_s`` to allow for it.
+position in ms, but not the buffer's sequence number: repeated frames are known by their time alone. Two
+devices run free: their images are up to half a frame period apart, and pairing needs ``max_skew_s`` to allow
+for it.
 """
 
 from __future__ import annotations
@@ -113,8 +114,9 @@ class V4l2Source:
         if found != (width, config.height) or abs(rate_hz - config.rate_hz) > 1.0:
             capture.release()
             raise CameraConfigError(
-                f"V4L2 {device} gives {found[0]}x{found[1]} px at {rate_hz:g} Hz; asked for {width}x{config.height} "
-                f"px at {config.rate_hz} Hz in {config.fourcc} (v4l2-ctl --list-formats-ext shows what it can)"
+                f"V4L2 {device} gives {found[0]}x{found[1]} px at {rate_hz:g} Hz; asked for "
+                f"{width}x{config.height} px at {config.rate_hz} Hz in {config.fourcc} (v4l2-ctl "
+                "--list-formats-ext shows what it can)"
             )
         return capture
 
@@ -154,7 +156,8 @@ class _Reader:
         return shots
 
     def stop(self) -> None:
-        # A read that hangs in the driver ends by OpenCV's own time limit; the thread releases the device then.
+        # A read that hangs in the driver ends by OpenCV's own time limit; the thread releases the device
+        # then.
         self._stopping.set()
         self._thread.join(timeout=2.0)
 
