@@ -6,9 +6,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from rendered import BOARD, look_at_board
+from rendered import BOARD, look_at_board, save
+from synthetic_views import seen_by_projection
 
-from conftest import save
 from grasp_calibration.cli import main
 from grasp_calibration.errors import CalibrationRefusedError
 from grasp_calibration.geometry import pose

@@ -54,7 +54,7 @@ class CameraNode(LifecycleNode):
         super().__init__("grasp_camera", **arguments)
         declare_parameters(self)
         self._given_source = source
-        self._parameters: CameraParameters | None = None
+        self._settings: CameraParameters | None = None
         self._source: Source | None = None
         self._rectifier: StereoRectifier | None = None
         self._capture: Capture | None = None
@@ -88,7 +88,7 @@ class CameraNode(LifecycleNode):
             return "refused"
         if self._capture is not None:
             return self._capture.state
-        return "unconfigured" if self._parameters is None else "inactive"
+        return "unconfigured" if self._settings is None else "inactive"
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read parameters and calibration; FAILURE, with the reason in log and diagnostics, if they do not
@@ -109,9 +109,9 @@ class CameraNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start to stream; cameras that are not there yet are tried again and again."""
-        assert self._parameters is not None
+        assert self._settings is not None
         assert self._source is not None
-        self._capture = Capture(self._source, self._publish_pair, self._parameters.capture, say=self._say)
+        self._capture = Capture(self._source, self._publish_pair, self._settings.capture, say=self._say)
         self._thread = CaptureThread(self._capture)
         return super().on_activate(state)
 
@@ -141,7 +141,7 @@ class CameraNode(LifecycleNode):
         self._rectifier = None
         if parameters.calibration is not None:
             self._rectifier = self._made_rectifier(parameters)
-        self._parameters = parameters
+        self._settings = parameters
 
     def _made_rectifier(self, parameters: CameraParameters) -> StereoRectifier:
         assert parameters.calibration is not None
@@ -173,8 +173,8 @@ class CameraNode(LifecycleNode):
     def _publish_pair(self, pair: StereoPair) -> None:
         """Called from the capture's thread."""
         stamp = stamp_of(pair.stamp_ns)
-        assert self._parameters is not None
-        if self._parameters.publish_raw:
+        assert self._settings is not None
+        if self._settings.publish_raw:
             for eye, image in enumerate(pair.images):
                 self._raw_publishers[eye].publish(
                     image_message(image, stamp, f"stereo_{EYES[eye]}_raw_optical_frame")
@@ -189,8 +189,11 @@ class CameraNode(LifecycleNode):
 
     def _say(self, text: str) -> None:
         """Called from the capture's thread."""
-        level = self.get_logger().warning if text.startswith(("lost", "refused")) else self.get_logger().info
-        level(text)
+        # rclpy ties a severity to the line that logs.
+        if text.startswith(("lost", "refused")):
+            self.get_logger().warning(text)
+        else:
+            self.get_logger().info(text)
 
     def _stop(self) -> None:
         if self._thread is not None:
@@ -199,7 +202,7 @@ class CameraNode(LifecycleNode):
 
     def _forget(self) -> None:
         self._stop()
-        self._parameters = self._source = self._rectifier = None
+        self._settings = self._source = self._rectifier = None
 
     def _publish_state(self) -> None:
         if self.state != self._said_state:
