@@ -22,6 +22,7 @@ from grasp_calibration.quality import QualityLimits
 from grasp_calibration.robot_poses import POSES_FILE, read_poses
 from grasp_calibration.stereo import StereoResult, calibrate_stereo
 from grasp_calibration.views import PairViews, judged_views, read_pairs
+from grasp_camera.camera_info import read_yaml
 from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import Transform, write_extrinsics
 from grasp_camera.stereo_calibration import (
@@ -178,7 +179,9 @@ def _hand_eye(command: HandEye) -> int:
         position_error_mm=result.position_error_mm,
         rotation_error_deg=result.rotation_error_deg,
     )
-    write_extrinsics(command.calibration / EXTRINSICS_FILE, (left, *others), {"hand_eye": made})
+    file = command.calibration / EXTRINSICS_FILE
+    before = dict(read_yaml(file).get("made") or {}) if file.exists() else {}
+    write_extrinsics(file, (left, *others), before | {"hand_eye": made})
     x, y, z = left.translation_m
     print(
         f"{left.child} in {left.parent}: ({x:.4f}, {y:.4f}, {z:.4f}) m, quaternion w-x-y-z "
@@ -186,7 +189,7 @@ def _hand_eye(command: HandEye) -> int:
         f"Standard error {result.position_error_mm:.2f} mm, {result.rotation_error_deg:.3f} degrees, the "
         "intrinsics taken for exact\n"
         f"Reprojection   {result.reprojection_rms_px:.3f} px RMS over {result.views} views\n"
-        f"Written to {command.calibration / EXTRINSICS_FILE}"
+        f"Written to {file}"
     )
     return 0
 

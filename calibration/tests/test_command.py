@@ -76,6 +76,8 @@ def test_hand_eye_from_a_folder_finds_the_camera(rig, good_folder, good_poses, c
     document = {"base": "lbr_link_0", "link": "lbr_link_7", "views": views}
     (good_folder / "poses.yaml").write_text(yaml.safe_dump(document))
     assert main(["hand-eye", str(good_folder), "--calibration", str(calibrated)]) == 0
+    made = yaml.safe_load((calibrated / "extrinsics.yaml").read_text())["made"]
+    assert {name: one["views"] for name, one in made.items()} == {"stereo": 12, "hand_eye": 12}
     transforms = read_extrinsics(calibrated / "extrinsics.yaml")
     found = chained(transforms, "lbr_link_0", "stereo_right_optical_frame")
     true = BASE_FROM_RAW @ inverse(rig.right_from_left)
