@@ -142,6 +142,9 @@ def test_a_clock_that_jumps_is_mapped_anew():
     assert clock.system_time(10 * MS, 1_011 * MS) == 1_010 * MS
     assert clock.system_time(5_000 * MS, 1_050 * MS) == 1_050 * MS
     assert clock.resets == 1
+    # Counting from 0 again, as after a power cycle: the old, smaller offset must not win.
+    assert clock.system_time(1 * MS, 1_080 * MS) == 1_080 * MS
+    assert clock.resets == 2
 
 
 def test_stamps_never_go_back():
