@@ -9,6 +9,7 @@ from grasp_camera.backoff import Backoff, BackoffConfig
 from grasp_camera.capture import Capture, CaptureConfig, CaptureThread
 from grasp_camera.errors import CameraConfigError
 from grasp_camera.frames import StereoPair
+from grasp_camera.pairing import Reason
 from grasp_camera.settling import SettlingConfig, SettlingDetector
 
 CONFIG = CaptureConfig(rate_hz=20.0, silence_s=0.5, start_s=2.0, backoff=BackoffConfig(0.25, 2.0, 2.0))
@@ -93,6 +94,8 @@ def test_cameras_unplugged_and_back_stream_again_after_settling_anew(clock):
     assert len(bench.pairs) == count
     bench.source.plugged = True
     bench.run_until("settling")
+    bench.run_for(0.2)
+    assert (bench.capture.state, len(bench.pairs)) == ("settling", count)
     bench.run_until("streaming")
     bench.run_for(1.0)
     assert len(bench.pairs) > count + 10
@@ -100,6 +103,11 @@ def test_cameras_unplugged_and_back_stream_again_after_settling_anew(clock):
     assert bench.capture.monitor.last_error == "fake cameras not connected"
     stamps = [pair.stamp_ns for pair in bench.pairs]
     assert stamps == sorted(set(stamps))
+    # The cameras count from 1 again: that is no repetition.
+    assert [counts[Reason.REPEATED] for counts in bench.capture.pairer.counts] == [0, 0]
+    bench.source.plugged = False
+    bench.run_until("lost")
+    assert bench.said[-1].endswith("next attempt in 0.25 s")
 
 
 def test_cameras_that_fall_silent_are_opened_anew(clock):
