@@ -7,7 +7,7 @@ import pytest
 import yaml
 from camera_samples import calibration
 
-from grasp_camera.camera_info import read_camera, write_camera
+from grasp_camera.camera_info import CameraCalibration, read_camera, write_camera
 from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import (
     Transform,
@@ -94,6 +94,14 @@ def test_a_pair_that_does_not_fit_is_refused():
         calibration(baseline_m=-0.12)
     with pytest.raises(CalibrationFileError, match=r"left P\[0, 3\]"):
         StereoCalibration(one.right, one.right)
+
+
+@pytest.mark.parametrize("name", ["d", "k", "r", "p"])
+def test_a_number_that_is_not_finite_is_refused_before_it_is_written(name):
+    values = {"d": np.zeros(5), "k": np.eye(3), "r": np.eye(3), "p": np.eye(3, 4)}
+    values[name] = np.full_like(values[name], np.nan)
+    with pytest.raises(CalibrationFileError, match=f"{name.upper()} holds a number that is not finite"):
+        CameraCalibration("broken", 64, 48, "plumb_bob", **values)
 
 
 def test_transforms_are_read_as_they_were_written_and_chained(tmp_path):
