@@ -57,7 +57,9 @@ help: ## Show this list
 	@echo "Targets:"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 	@echo "Settings of make sim: EPISODES=$(EPISODES) (0: until Ctrl-C) SEED=$(SEED) POLICY=$(POLICY)"
-	@echo "                      OBJECTS=$(OBJECTS) (or training) VIEW=$(VIEW) (1: watch in the browser)"
+	@echo "                      OBJECTS=$(OBJECTS) (or training) VIEW=$(VIEW) (1: watch in the browser) ROS_DOMAIN_ID"
+	@echo "Settings of all:      PYTHON=python3.12 (builds the environments) TORCH_INDEX=URL (one more index for torch)"
+	@echo "Setting of make test: PYTEST=\"-k limits -x\" (more arguments of pytest)"
 
 sim: .venv-sim/.stamp-packages ## Run grasping episodes in simulation over ROS 2 and print the scoreboard
 	@AMENT_PREFIX_PATH="$(CURDIR)/.venv-sim" ROS_DOMAIN_ID=$(ROS_DOMAIN_ID) .venv-sim/bin/python \
@@ -83,7 +85,7 @@ clean: ## Remove caches and colcon's output
 	find ros2_ws calibration training tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## Also remove the environments
-	rm -rf .venv .venv-sim
+	for venv in .venv .venv-sim; do if [ -f $$venv/.location ]; then rm -rf $$venv; fi; done
 	find ros2_ws calibration training -name '*.egg-info' -prune -exec rm -rf {} +
 
 # The deployment's environment: ROS 2 and the nodes. No torch.

@@ -22,6 +22,8 @@ DOMAIN = 1 + os.getpid() % 100
 """Another in every process: tests that run side by side must not hear each other. Up to 101 all are safe."""
 PATIENCE_S = 400.0
 """s of wall time for anything here: a machine may be busy with other things"""
+_QUIET_S = 0.5
+"""s of wall time without a message after which nothing more is to come"""
 _LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _ALL = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -58,9 +60,18 @@ class Listener:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # On a busy machine it is behind: what has been sent is still to be heard.
+        heard = -1
+        while heard < self._heard:
+            heard = self._heard
+            time.sleep(_QUIET_S)
         self._end.set()
         self._thread.join()
         rclpy.shutdown(context=self._context)
+
+    @property
+    def _heard(self) -> int:
+        return len(self.words) + len(self.control_words) + len(self.commands) + len(self.accepted)
 
     def _spin(self, executor: SingleThreadedExecutor) -> None:
         while not self._end.is_set():

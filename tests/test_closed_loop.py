@@ -6,6 +6,11 @@ Each takes a while: the simulator loads its ray tracer, and every simulated step
 import os
 import signal
 import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +19,7 @@ from sensor_msgs.msg import JointState
 from stand_in import write_stand_in
 
 from grasp_control import SequenceChecker
-from grasp_description.robot import JOINT_NAMES, joint_limits
+from grasp_description.robot import HOME_POSITION, JOINT_NAMES, joint_limits
 
 pytestmark = [
     pytest.mark.ros,
@@ -24,7 +29,7 @@ pytestmark = [
 TARGET_TIMEOUT_S = 0.1
 CONTROL_PERIOD_S = 1 / 30
 COMMAND_PERIOD_S = 1 / 120
-EPISODE_STEPS = 150
+EPISODE_STEPS, EPISODE_TICKS = 150, 600
 
 
 def test_the_loop_runs_whole_in_lockstep_and_every_command_keeps_the_limits(tmp_path):
@@ -46,6 +51,88 @@ def test_the_loop_runs_whole_in_lockstep_and_every_command_keeps_the_limits(tmp_
     second = heard.words[heard.words.index("release") + 1 :]
     assert second == ["homing", "resetting", "grasp", "release", "done"]
     check_limits(heard)
+
+
+def test_what_happens_in_an_episode_does_not_hang_on_how_fast_the_machine_is(tmp_path):
+    policy = write_stand_in(tmp_path, sees=True)
+    for _ in range(3):
+        quick, slow = (
+            run_at_pace(tmp_path, policy, idle_wait_s, pause_s)
+            for idle_wait_s, pause_s in ((0.0005, 0.0), (0.02, 0.3))
+        )
+        assert quick.verdicts == slow.verdicts
+        # A listener that missed the command before an episode's first frame cannot tell where it began.
+        if len(quick.episodes) == len(slow.episodes) == 2:
+            break
+    assert len(quick.episodes) == len(slow.episodes) == 2
+    for one, other in zip(quick.episodes, slow.episodes, strict=True):
+        both = sorted(set(one) & set(other))
+        # A listener may miss some of what is sent while the machine is busy.
+        assert len(both) > 0.9 * EPISODE_TICKS
+        assert np.ptp([one[tick] for tick in both], axis=0).max() > 0.05, "it moves"
+        assert all(one[tick] == other[tick] for tick in both), "bit for bit"
+
+
+@dataclass
+class Course:
+    """What happened in the episodes of a run, on their own clocks."""
+
+    verdicts: list[tuple]
+    episodes: list[dict[int, tuple[float, ...]]]
+    """of each episode the positions commanded, by tick since its first frame"""
+
+
+def run_at_pace(folder: Path, policy: Path, idle_wait_s: float, pause_s: float) -> Course:
+    """Two episodes, of a simulator that hurries or tarries while nobody is waited for.
+
+    Args:
+        folder: for files
+        policy: policy file
+        idle_wait_s: s of wall time of a tick in which nobody is waited for
+        pause_s: s for which policy, command and task node stand still in turns; 0 for never
+    """
+    pace = folder / "pace.yaml"
+    pace.write_text(
+        f"/grasp_sim: {{ros__parameters: {{idle_wait_s: {idle_wait_s}, command_limit_s: 20.0}}}}\n"
+    )
+    arguments = ("--episodes", "2", "--seed", "4", "--policy", str(policy), "--parameters", str(pace))
+    with Listener() as heard, Run(folder, *arguments) as run:
+        while pause_s and run.process.poll() is None:
+            hinder(run, pause_s)
+        assert run.finish() == 0, run.output
+    assert run.report["counters"]["lockstep_timeouts"] == 0
+    kept = ("object_name", "family", "success", "cause", "dropped")
+    verdicts = [tuple(one[name] for name in kept) for one in run.report["results"]]
+    return Course(verdicts, commands_by_tick(heard.commands))
+
+
+def hinder(run: Run, pause_s: float) -> None:
+    """Make each node but the simulator stand still for a while, one after the other."""
+    for name in ("grasp_policy", "grasp_control", "grasp_task"):
+        node = run.children().get(name)
+        # It may end at any moment, as the run does.
+        with suppress(ProcessLookupError):
+            if node is not None:
+                os.kill(node, signal.SIGSTOP)
+                time.sleep(pause_s)
+                os.kill(node, signal.SIGCONT)
+        time.sleep(pause_s)
+
+
+def commands_by_tick(commands: list[JointState]) -> list[dict[int, tuple[float, ...]]]:
+    """Of each episode, the positions commanded by tick since its first frame; see `Course`.
+
+    Before that frame the robot stands exactly at home, as the reset has put it, and nowhere else it does.
+    """
+    stamps = [nanoseconds(command.header.stamp) for command in commands]
+    at_home = [bool(np.array_equal(command.position, HOME_POSITION)) for command in commands]
+    starts = [place for place, (here, after) in enumerate(pairwise(at_home)) if here and not after]
+    episodes = []
+    for start in starts:
+        ticks = [round(1e-9 * (stamp - stamps[start]) / COMMAND_PERIOD_S) for stamp in stamps]
+        within = [place for place, tick in enumerate(ticks) if 0 <= tick < EPISODE_TICKS]
+        episodes.append({ticks[place]: tuple(commands[place].position) for place in within})
+    return episodes
 
 
 def test_a_killed_policy_node_the_arm_holds_in_time_the_scoreboard_says_why_and_the_runner_fails(tmp_path):
@@ -73,8 +160,11 @@ def test_a_killed_policy_node_the_arm_holds_in_time_the_scoreboard_says_why_and_
 
 def test_a_policy_that_is_refused_ends_the_run_and_the_report_quotes_why(tmp_path):
     policy = write_stand_in(tmp_path)
-    policy.write_bytes(policy.read_bytes()[:-100])
-    with Run(tmp_path, "--episodes", "1", "--policy", str(policy)) as run:
+    # The file is sound, so the run begins: only the node knows that it cannot have this provider.
+    asked = tmp_path / "asked.yaml"
+    asked.write_text("/grasp_policy: {ros__parameters: {providers: [NoSuchExecutionProvider]}}\n")
+    arguments = ("--episodes", "1", "--policy", str(policy), "--parameters", str(asked))
+    with Run(tmp_path, *arguments) as run:
         status = run.finish()
     assert status == 3, run.output
     outcome = run.report["outcome"]

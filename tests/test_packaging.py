@@ -3,14 +3,13 @@
 import ast
 import os
 import re
-import shutil
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from catkin_pkg.package import Package, parse_package
+from colcon_workspace import build_workspace, copy_workspace, run_colcon
 from packaging.requirements import Requirement
 from source_tree import (
     PACKAGE_FOLDERS,
@@ -57,36 +56,16 @@ def imported(package: str) -> set[str]:
     return names - {package} - set(sys.stdlib_module_names)
 
 
-def run_colcon(*arguments: str, folder: Path) -> str:
-    """Output of a colcon command; the workspace and everything it writes lie in ``folder``."""
-    colcon = Path(sys.executable).with_name("colcon")
-    environment = {name: value for name, value in os.environ.items() if name != "AMENT_PREFIX_PATH"}
-    result = subprocess.run(
-        [sys.executable, str(colcon), "--log-base", str(folder / "log"), *arguments],
-        cwd=folder,
-        env=environment | {"PATH": f"{colcon.parent}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory) -> Path:
     """A copy of the workspace's sources in a folder of its own."""
-    folder = tmp_path_factory.mktemp("workspace")
-    rubbish = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "test")
-    shutil.copytree(ROS_SOURCE, folder / "src", ignore=rubbish)
-    return folder
+    return copy_workspace(tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture(scope="module")
 def built(workspace) -> Path:
     """The prefix that colcon builds the workspace into."""
-    run_colcon("build", "--base-paths", "src", folder=workspace)
-    return workspace / "install"
+    return build_workspace(workspace)
 
 
 @pytest.mark.parametrize("package", ROS_PACKAGES)
@@ -95,6 +74,16 @@ def test_a_manifest_is_valid_and_says_ament_python(package):
     found.validate()
     assert (found.name, found.package_format, found.get_build_type()) == (package, 3, "ament_python")
     assert found.licenses == ["Apache-2.0"]
+
+
+@pytest.mark.parametrize("package", ROS_PACKAGES)
+def test_manifest_and_setup_name_nothing_twice(package):
+    found = manifest(package)
+    requirements = ast.literal_eval(setup_arguments(package)["install_requires"])
+    for dependencies in (found.exec_depends, found.test_depends):
+        names = [dependency.name for dependency in dependencies]
+        assert len(names) == len(set(names))
+    assert len(requirements) == len(set(requirements))
 
 
 @pytest.mark.parametrize("package", ROS_PACKAGES)

@@ -19,6 +19,8 @@ from grasp_training.runs import ConfigurationError, RunError
 
 GROUPS = ("stereo", "proprioception", "privileged", "object_position")
 SETTINGS = DistillationConfig(
+    sight_iterations=0,
+    sight_share=0.0,
     steps_per_rollout=10,
     gradient_steps=8,
     sequences_per_step=16,
@@ -104,6 +106,41 @@ def test_the_student_takes_over_in_mid_episode_and_is_taught_from_there() -> Non
     by_teacher = (storage.actions == storage.privileged_actions).all(dim=2)
     assert by_teacher.sum(dim=0).tolist() == [0, 3, 6, 10]
     assert storage.observations["student_acts"].sum(dim=0).tolist() == [10, 5, 2, 0]
+
+
+def test_the_student_first_learns_to_see_and_nothing_else() -> None:
+    env = toy_env(32)
+    algorithm = make_algorithm(env, dataclasses.replace(SETTINGS, sight_iterations=2, sight_share=0.25))
+    given: list[torch.Tensor] = []
+    algorithm.use_lessons(given.append)
+    before = {name: value.clone() for name, value in algorithm.student.state_dict().items()}
+    for _ in range(2):
+        roll_out(algorithm, env)
+        assert torch.equal(algorithm.storage.actions, algorithm.storage.privileged_actions)
+        assert not algorithm.storage.observations["student_acts"].any()
+        figures = algorithm.update()
+        assert figures["behaviour"] == 0.0
+        assert figures["position"] > 0.0
+    after = algorithm.student.state_dict()
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"encoder", "sight_head", "normalizer", "position_normalizer"}
+    assert [int(which.sum()) for which in given] == [32, 32, 8]
+
+
+def test_after_that_the_student_acts_but_where_lessons_go_on() -> None:
+    env = toy_env(32)
+    algorithm = make_algorithm(
+        env, dataclasses.replace(SETTINGS, sight_iterations=1, sight_share=0.25, teacher_share=0.0)
+    )
+    lessons = torch.zeros(32, dtype=torch.bool)
+    algorithm.use_lessons(lessons.copy_)
+    for _ in range(4):
+        roll_out(algorithm, env)
+        figures = algorithm.update()
+    assert figures["behaviour"] > 0.0
+    own = algorithm._replay[-2].observations["student_acts"]
+    assert not own[:, lessons].any()
+    assert own[:, ~lessons].all()
 
 
 def test_labels_are_the_clipped_actions_of_the_teacher() -> None:

@@ -337,7 +337,7 @@ def test_command_prints_the_table_and_writes_json_report_and_video(policy_file, 
     assert 0.0 <= document["scores"]["success_held_out"] <= 1.0
     page = outputs["html"].read_text()
     assert page.count("data:image/png;base64,") == 1 + 2, "the plots, and a strip an episode"
-    assert "http" not in page, "the report needs nothing else"
+    assert "://" not in page, "the report needs nothing else"
     frames = imageio.imread(outputs["mp4"], plugin="FFMPEG")
     assert len(frames) >= 75
     assert frames.std() > 10

@@ -112,12 +112,24 @@ def test_a_second_export_gives_the_same_file_and_takes_scores_about_it(
     )
     assert again.sha256 == exported.sha256
     assert read_card(card_path(exported.policy)).scores["success_held_out"] == 0.5
-    report.write_text(json.dumps({"facts": {"SHA-256": "0" * 64}, "scores": {}}))
-    with pytest.raises(GraspError, match="is about the file with SHA-256 0000"):
-        read_scores((report,), exported.sha256)
+
+
+def test_only_scores_of_this_file_and_of_its_teacher_are_taken(tmp_path: Path) -> None:
+    report = tmp_path / "scores.json"
+
+    def read(facts: dict[str, str]) -> dict[str, float]:
+        report.write_text(json.dumps({"facts": facts, "scores": {"success": 0.5}}))
+        return read_scores((report,), "1" * 64, "expert, 9 iterations")
+
+    assert read({"SHA-256": "1" * 64}) == {"success": 0.5}
+    assert read({"teacher's run": "expert, 9 iterations"}) == {"teacher_success": 0.5}
+    with pytest.raises(GraspError, match="expected the file exported here, with SHA-256 1111"):
+        read({"SHA-256": "0" * 64})
+    with pytest.raises(GraspError, match="or its teacher's run, expert, 9 iterations"):
+        read({"teacher's run": "expert, 8 iterations"})
     report.write_text("[]")
     with pytest.raises(GraspError, match="is no report of grasp evaluate --json"):
-        read_scores((report,), exported.sha256)
+        read_scores((report,), "1" * 64, "expert, 9 iterations")
 
 
 def test_a_graph_that_differs_from_torch_is_noticed(runs: Path, exported: ExportReport) -> None:

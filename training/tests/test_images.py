@@ -62,6 +62,42 @@ def plain_model(index: int, start, row: int, rig: StereoRig) -> tuple[mujoco.MjM
     return model, data
 
 
+def test_an_object_drawn_elsewhere_looks_as_if_it_were_there() -> None:
+    count = 6
+    simulator, start = simulator_at_start(count, depth=False)
+    sampler = EpisodeSampler(OBJECTS, RandomizationConfig(), 3)
+    index = torch.arange(count)
+    position, quaternion = sampler.pose_anywhere(index)
+    assert (position[:, 2] > 0).all()
+    assert torch.allclose(torch.linalg.norm(quaternion, dim=1), torch.ones(count))
+    unmoved, _ = simulator.render()
+    drawn, _ = simulator.render((position, quaternion))
+    assert torch.equal(simulator.render()[0], unmoved), "the simulation itself is as before"
+    simulator.reset(index, replace(start, object_position=position, object_quaternion=quaternion))
+    there, _ = simulator.render()
+    assert (drawn != unmoved).flatten(1).any(1).all()
+    assert (drawn.int() - there.int()).abs().max() <= 1
+
+
+def test_lessons_in_seeing_change_the_scene_each_step_and_label_what_is_drawn() -> None:
+    task = TaskConfig(threads=1, curriculum=CurriculumConfig(start_level=1.0))
+    env = make_env(task, 12, ("stereo", "object_position"), "training", seed=1)
+    lessons = torch.arange(12) < 8
+    env.draw_elsewhere(lessons)
+    true_position, labels = [], []
+    for _ in range(5):
+        obs, _, _, extras = env.step(torch.zeros(12, 11))
+        labels.append(obs["object_position"])
+        true_position.append(extras["state"].object_position)
+    moved = (torch.stack(labels) - torch.stack(true_position)).norm(dim=2) > 1e-3
+    assert not moved[:, ~lessons].any()
+    assert 0.4 < moved[:, lessons].float().mean() < 0.95
+    assert (env.simulator.state.object_position[:, 2] < 0.2).all(), "nothing was lifted in truth"
+    env.draw_elsewhere(torch.zeros(12, dtype=torch.bool))
+    obs, _, _, extras = env.step(torch.zeros(12, 11))
+    assert torch.equal(obs["object_position"], extras["state"].object_position)
+
+
 def warps_image(model: mujoco.MjModel, data: mujoco.MjData, rig: StereoRig) -> np.ndarray:
     """MuJoCo Warp's own rendering (2, H, W, 3) uint8 of one scene, by its public functions."""
     model.opt.disableflags = 0  # MuJoCo Warp does not know them all

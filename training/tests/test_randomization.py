@@ -13,11 +13,11 @@ from grasp_description.cameras import STEREO_RIG
 from grasp_description.objects import object_set
 from grasp_description.robot import ARM_JOINTS, HOME_POSITION, joint_limits
 from grasp_description.workcell import SPAWN_REGION, WORKSPACE_LOWER, WORKSPACE_UPPER
+from grasp_training.rotations import rotation_from_vector
 from grasp_training.simulators import MujocoSimulator, ResetState
 from grasp_training.simulators.base import Appearance
 from grasp_training.tasks import CurriculumConfig, EpisodeSampler, RandomizationConfig
 from grasp_training.tasks.curriculum import Curriculum
-from grasp_training.tasks.randomization import rotation_from_vector
 
 OBJECTS = object_set("training")[:18]
 CONFIG = RandomizationConfig()

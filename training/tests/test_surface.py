@@ -9,7 +9,7 @@ import torch
 
 from grasp_description.objects import HELD_OUT_FAMILIES, TRAINING_FAMILIES, ObjectSpec, object_set, pack
 from grasp_description.scene import OBJECT_BODY, OBJECT_GEOMS, apply_object, build_model
-from grasp_training.tasks.env import rotation_from_quaternion
+from grasp_training.rotations import rotation_from_quaternion
 from grasp_training.tasks.surface import object_distance
 
 FAMILIES = TRAINING_FAMILIES + HELD_OUT_FAMILIES

@@ -23,8 +23,6 @@ setup(
         "onnxruntime>=1.20",
         "protobuf>=4.25",
         "pyyaml>=6.0",
-        "protobuf>=4.25",
-        "pyyaml>=6.0",
         "grasp_description",
     ],
     extras_require={"test": ["hypothesis", "pytest"]},

@@ -28,7 +28,8 @@ class Export:
     iteration: int | None = None
     """Which checkpoint to export; none means the last."""
     scores: tuple[Path, ...] = ()
-    """Reports of `grasp evaluate --json` about this very file, whose scores go into the card."""
+    """Reports of `grasp evaluate --json` about this very file or its teacher, whose scores go into the
+    card."""
     export: Annotated[ExportConfig, tyro.conf.arg(name="")] = field(default_factory=ExportConfig)
     """Export."""
 

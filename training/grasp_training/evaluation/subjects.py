@@ -81,7 +81,7 @@ def _teacher(folder: RunFolder) -> Subject:
     return Subject(
         name=folder.name,
         facts={
-            "teacher's run": f"{folder.name}, {checkpoint.iteration} iterations",
+            "teacher's run": folder.label(checkpoint.iteration),
             "steps": f"{int(checkpoint.content.get('environment_steps', 0)):,}",
             "executed by": "torch, mean of the actions",
         },

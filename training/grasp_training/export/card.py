@@ -44,28 +44,32 @@ def training_scores(run: StudentRun) -> dict[str, float]:
     return {"success_in_training": round(sum(recent) / len(recent), 4)} if recent else {}
 
 
-def read_scores(reports: Sequence[Path], sha256: str) -> dict[str, float]:
-    """Return the scores in reports of `grasp evaluate --json`.
+def read_scores(reports: Sequence[Path], sha256: str, teacher: str) -> dict[str, float]:
+    """Return the scores in reports of `grasp evaluate --json`; a teacher's are named `teacher_…`.
 
     Args:
         reports: files.
-        sha256: of the policy file that they must be about.
+        sha256: of the policy file that they may be about.
+        teacher: label of the teacher's run (`RunFolder.label`) that they may be about.
 
     Raises:
-        GraspError: a file is no such report, or is about another policy file.
+        GraspError: a file is no such report, or is about another policy file or teacher.
     """
     scores: dict[str, float] = {}
     for path in reports:
         try:
             report = json.loads(path.read_text())
-            about, found = report["facts"].get("SHA-256", "no policy file"), report["scores"]
+            facts, found = report["facts"], report["scores"]
+            about = {name: facts[name] for name in ("SHA-256", "teacher's run") if name in facts}
         except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise GraspError(f"{path} is no report of grasp evaluate --json: {error!r}") from error
-        if about != sha256:
+        if about not in ({"SHA-256": sha256}, {"teacher's run": teacher}):
             raise GraspError(
-                f"{path} is about the file with SHA-256 {about}; the one exported here has {sha256}"
+                f"{path} is about {about or 'nothing that it names'}; expected the file exported here, with "
+                f"SHA-256 {sha256}, or its teacher's run, {teacher}"
             )
-        scores |= {str(name): float(value) for name, value in found.items()}
+        prefix = "" if "SHA-256" in about else "teacher_"
+        scores |= {f"{prefix}{name}": float(value) for name, value in found.items()}
     return scores
 
 

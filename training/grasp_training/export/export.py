@@ -101,7 +101,8 @@ def export_policy(
     with tempfile.TemporaryDirectory() as trial_folder:
         trial = Path(trial_folder) / output.name
         sha256 = write_policy(trial, model, spec)
-        measured = training_scores(run) | read_scores(scores, sha256)
+        teacher = teacher_folder.label(run.teacher.iteration)
+        measured = training_scores(run) | read_scores(scores, sha256, teacher)
         write_model_card(trial, run, teacher_folder, config.facts, measured)
         load_policy(trial, workcell_contract())  # what the node would refuse is not exported
     write_policy(output, model, spec)

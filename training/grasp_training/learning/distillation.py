@@ -1,16 +1,17 @@
 """Distillation of a teacher into a recurrent stereo student, as an rsl_rl algorithm.
 
 rsl_rl's `Distillation` acts with the student, stores the teacher's actions and makes one pass over the
-rollout, a step at a time. This subclass keeps its interface, storage, saving and loading, and changes two
-things: who acts (at first the teacher begins some episodes), and the update (sequences from the last few
-rollouts, images encoded in one go, auxiliary losses).
+rollout, a step at a time. This subclass keeps its interface, storage, saving and loading, and changes three
+things: what is shown (first lessons in seeing alone, later in some environments), who acts (at first the
+teacher begins some episodes), and the update (sequences from the last few rollouts, images encoded in one go,
+auxiliary losses).
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -76,23 +77,51 @@ class StereoDistillation(Distillation):
         self._replay: deque[RolloutStorage] = deque([self.storage])
         self._alone = torch.zeros(storage.num_envs, dtype=torch.bool, device=device)
         self._alone[: round(settings.unmixed_share * storage.num_envs)] = True
+        self._lessons = torch.zeros_like(self._alone)
+        self._give_lessons: Callable[[torch.Tensor], None] | None = None
         self._age = torch.zeros(storage.num_envs, device=device)
         self._takeover = self._draw_takeover()
         self._alone_episodes, self._alone_successes = 0, 0.0
         self._errors_m: dict[str, float] = {}
 
+    def use_lessons(self, give: Callable[[torch.Tensor], None]) -> None:
+        """Let `give` turn the images of the environments which (B,) bool into lessons in seeing."""
+        self._give_lessons = give
+        self._choose_lessons()
+
+    @property
+    def learns_to_see(self) -> bool:
+        """Return whether all images are lessons still."""
+        return self._give_lessons is not None and self.num_updates < self.settings.sight_iterations
+
+    def _choose_lessons(self) -> None:
+        """Choose the environments that give lessons in this iteration: the teacher acts there throughout."""
+        if self._give_lessons is None:
+            return
+        count = self.storage.num_envs
+        first = 0 if self.learns_to_see else count - round(self.settings.sight_share * count)
+        lessons = torch.arange(count, device=self._alone.device) >= first
+        self._give_lessons(lessons.cpu())
+        # The student takes over where lessons end, with an empty memory.
+        ended = self._lessons & ~lessons
+        self._takeover = torch.where(ended, self._age, self._takeover)
+        self._takeover[lessons] = torch.inf
+        self.student.reset(ended)
+        self._lessons = lessons
+
     @property
     def teacher_share(self) -> float:
         """Return the share of episodes that the teacher begins now, outside the unmixed environments."""
-        left = 1.0 - self.num_updates / max(1, self.settings.mixing_iterations)
-        return self.settings.teacher_share * max(0.0, left)
+        settings = self.settings
+        mixed = max(0, self.num_updates - settings.sight_iterations)
+        return settings.teacher_share * max(0.0, 1.0 - mixed / max(1, settings.mixing_iterations))
 
     def act(self, obs: TensorDict) -> torch.Tensor:
         """Return actions (B, 11), the teacher's until the student takes over, and store what either says."""
         memory = self.student.memory(obs.batch_size[0], obs[self.student.proprioception_group])
         self.transition.hidden_states = (memory[None], None)
-        own = self.student(obs).detach()
         taught = self.teacher(obs).detach().clamp(-1.0, 1.0)
+        own = taught if self.learns_to_see else self.student(obs).detach()
         teaching = self._age < self._takeover
         self.transition.actions = torch.where(teaching[:, None], taught, own)
         self.transition.privileged_actions = taught
@@ -118,13 +147,13 @@ class StereoDistillation(Distillation):
         """Draw the steps (B,) after which the student takes over, were an episode to begin now; often 0."""
         begins = (torch.rand(self._alone.shape, device=self.device) < self.teacher_share) & ~self._alone
         steps = torch.rand(self._alone.shape, device=self.device) * self.settings.teacher_steps
-        return begins * steps.ceil()
+        return torch.where(self._lessons, torch.inf, begins * steps.ceil())
 
     def update(self) -> dict[str, float]:
         """Make the optimizer steps of one iteration and return the mean losses."""
         self._set_learning_rate()
         self.student.update_normalization(self.storage.observations.flatten(0, 1))
-        total = torch.zeros(2)
+        total = torch.zeros(3)
         for batch in self._batches():
             behaviour, position = self._losses(batch)
             self.optimizer.zero_grad()
@@ -133,13 +162,14 @@ class StereoDistillation(Distillation):
                 self.reduce_parameters()
             nn.utils.clip_grad_norm_(self.student.parameters(), self.settings.max_gradient_norm)
             self.optimizer.step()
-            total += torch.stack([behaviour.detach(), position.detach()]).cpu()
-        behaviour_loss, position_loss = (total / self.settings.gradient_steps).tolist()
+            total += torch.stack([behaviour.detach(), position.detach(), torch.ones(())]).cpu()
+        behaviour_loss, position_loss = (total / total[2]).tolist()[:2]
         figures = {"behaviour": behaviour_loss, "position": position_loss}
         figures |= {"policy/teacher_share": self.teacher_share, **self._errors_m}
         figures |= self._own_success()
         self.num_updates += 1
         self._next_storage()
+        self._choose_lessons()
         return figures
 
     def save(self) -> dict[str, Any]:
@@ -149,6 +179,7 @@ class StereoDistillation(Distillation):
     def load(self, loaded_dict: dict, load_cfg: dict | None, strict: bool) -> bool:
         """Load a teacher's checkpoint (its actor becomes the teacher) or one of this algorithm."""
         self.num_updates = loaded_dict.get("num_updates", self.num_updates)
+        self._choose_lessons()
         return super().load(loaded_dict, load_cfg, strict)
 
     def _losses(self, batch: list[_Sequences]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -196,17 +227,17 @@ class StereoDistillation(Distillation):
     def _batches(self) -> Iterator[list[_Sequences]]:
         """Yield the sequences of each optimizer step: every fresh one comes up before any comes up twice."""
         settings, older = self.settings, list(self._replay)[:-1]
-        fresh_count = settings.sequences_per_step
-        if older:
-            fresh_count = round(settings.fresh_share * settings.sequences_per_step)
+        parts = settings.sight_batches if self.learns_to_see else 1
+        size = settings.sequences_per_step // parts
+        fresh_count = round(settings.fresh_share * size) if older else size
         fresh = self._shuffled_forever()
-        for _ in range(settings.gradient_steps):
+        for _ in range(settings.gradient_steps * parts):
             batch = []
             if fresh_count:
                 chosen = torch.tensor([next(fresh) for _ in range(fresh_count)], device=self.device)
                 batch.append(_Sequences(self.storage, chosen, True))
-            if fresh_count < settings.sequences_per_step:
-                batch += self._replayed(older, settings.sequences_per_step - fresh_count)
+            if fresh_count < size:
+                batch += self._replayed(older, size - fresh_count)
             yield batch
 
     def _replayed(self, older: list[RolloutStorage], count: int) -> list[_Sequences]:

@@ -7,10 +7,12 @@ import io
 import logging
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from rsl_rl.env import VecEnv
 from rsl_rl.runners import DistillationRunner, OnPolicyRunner
 
 from grasp_training.learning.config import CheckpointConfig
+from grasp_training.learning.distillation import StereoDistillation
 from grasp_training.learning.random_state import random_state, restore_random_state
 from grasp_training.learning.run_logger import RunLogger
 from grasp_training.runs import Checkpoint, CheckpointStore
@@ -28,6 +30,15 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take it on again."""
+        ...
+
+
+@runtime_checkable
+class SightLessons(Protocol):
+    """Environments whose images can be lessons in seeing: each a scene of its own."""
+
+    def draw_elsewhere(self, which: torch.Tensor) -> None:
+        """Turn the images of the environments which (n,) bool into lessons, and those of the others back."""
         ...
 
 
@@ -116,3 +127,11 @@ class CheckpointedRunner(OnPolicyRunner):
 
 class CheckpointedDistillationRunner(CheckpointedRunner, DistillationRunner):
     """The same for distillation: refuses to learn before a teacher is loaded."""
+
+    alg: StereoDistillation
+
+    def __init__(self, env: VecEnv, *args: Any) -> None:
+        """As the base class; environments that can, give lessons in seeing."""
+        super().__init__(env, *args)
+        if isinstance(env, SightLessons):
+            self.alg.use_lessons(env.draw_elsewhere)

@@ -18,11 +18,11 @@ _STRIDE = 4
 class StereoEncoderConfig:
     """Sizes of the stereo encoder."""
 
-    channels: tuple[int, int, int] = (16, 32, 32)
+    channels: tuple[int, int, int] = (16, 24, 24)
     """Channels of the three convolutions that both eyes share (strides 2, 2, 1)."""
     max_disparity_px: int = 32
     """Greatest shift between left and right image at which features are compared, pixels."""
-    fusion_channels: tuple[int, int] = (64, 64)
+    fusion_channels: tuple[int, int] = (48, 48)
     """Channels of the convolutions over left features, right features and correlations."""
     keypoints: int = 32
     """Image points located in each eye, by the same weights: their shift is a disparity."""

@@ -27,7 +27,13 @@ class DistillationConfig:
 
     steps_per_rollout: int = 24
     """Control steps of every environment between two updates; also the span of backpropagation in time."""
-    gradient_steps: int = 16
+    sight_iterations: int = 50
+    """First iterations, in which the student only learns to see: all images are lessons (`SightLessons`)."""
+    sight_share: float = 0.25
+    """Share of environments whose images are lessons afterwards."""
+    sight_batches: int = 4
+    """Optimizer steps in place of one during the first iterations, each on as many fewer sequences."""
+    gradient_steps: int = 12
     """Optimizer steps in an update."""
     sequences_per_step: int = 32
     """Sequences of steps_per_rollout steps in one optimizer step."""
@@ -45,7 +51,8 @@ class DistillationConfig:
     teacher_steps: int = 100
     """Control steps after which the student takes over at the latest."""
     mixing_iterations: int = 150
-    """Iterations over which the share of episodes that the teacher begins falls to 0."""
+    """Iterations, after those of seeing, over which the share of episodes that the teacher begins falls to
+    0."""
     unmixed_share: float = 0.125
     """Share of environments whose episodes the student always begins; its success is measured there."""
     loss: Literal["huber", "mse"] = "huber"
@@ -94,7 +101,12 @@ def check_distillation(settings: DistillationConfig) -> None:
             f"distillation.burn_in_steps is {settings.burn_in_steps}; fewer than "
             f"distillation.steps_per_rollout ({settings.steps_per_rollout}) are needed"
         )
-    for name in ("fresh_share", "teacher_share", "unmixed_share"):
+    if settings.sequences_per_step % settings.sight_batches:
+        raise ConfigurationError(
+            f"distillation.sight_batches is {settings.sight_batches}; it has to divide "
+            f"distillation.sequences_per_step ({settings.sequences_per_step})"
+        )
+    for name in ("fresh_share", "teacher_share", "unmixed_share", "sight_share"):
         value = getattr(settings, name)
         if not 0.0 <= value <= 1.0:
             raise ConfigurationError(f"distillation.{name} is {value}; a share is between 0 and 1")
@@ -107,7 +119,7 @@ def student_preset(preset: Preset, run: str) -> StudentConfig:
         ValueError: there is no such preset.
     """
     if preset == "cpu":
-        return StudentConfig(run=run, num_envs=128, iterations=600)
+        return StudentConfig(run=run, num_envs=128, iterations=330)
     if preset == "smoke":
         return StudentConfig(
             run=run,
@@ -117,6 +129,7 @@ def student_preset(preset: Preset, run: str) -> StudentConfig:
             checkpoint=CheckpointConfig(interval_iterations=1),
             distillation=DistillationConfig(
                 steps_per_rollout=6,
+                sight_iterations=1,
                 gradient_steps=2,
                 sequences_per_step=4,
                 burn_in_steps=1,

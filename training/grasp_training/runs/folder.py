@@ -40,6 +40,10 @@ class RunFolder:
         """Return the run's name."""
         return self.path.name
 
+    def label(self, iteration: int) -> str:
+        """Return what reports call the run as of a checkpoint."""
+        return f"{self.name}, {iteration} iterations"
+
     @property
     def config_path(self) -> Path:
         """Return where the resolved configuration lies."""

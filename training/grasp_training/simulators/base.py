@@ -107,7 +107,14 @@ class Simulator(Protocol):
         """Set what the images of the simulations ``env_ids`` (k,) look like."""
         ...
 
-    def render(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def render(
+        self, object_pose: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Images of the current state: rgb uint8 (n, 2, H, W, 3) left and right; depth float32 (n, 2, H, W)
-        in m or None."""
+        in m or None.
+
+        Args:
+            object_pose: positions (n, 3) in m and quaternions (n, 4) at which objects are drawn, instead of
+                where they are.
+        """
         ...

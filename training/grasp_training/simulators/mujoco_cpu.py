@@ -19,6 +19,7 @@ from grasp_description.scene import (
     build_model,
     object_fields,
 )
+from grasp_training.rotations import rotation_from_quaternion
 from grasp_training.simulators.base import LINKS, Appearance, ResetState, SimulatorState
 
 _JOINTS = len(JOINT_NAMES)
@@ -162,14 +163,19 @@ class MujocoSimulator:
         self._light_direction[ids] = appearance.light_direction.numpy()
         self._light_diffuse[ids] = appearance.light_diffuse.numpy()
 
-    def render(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def render(
+        self, object_pose: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """See ``Simulator``."""
         if not self._images:
             raise RuntimeError("render() of a MujocoSimulator that was made with images=False")
         fields = self._fields
+        xpos, xmat = self._geom_xpos, self._geom_xmat
+        if object_pose is not None:
+            xpos, xmat = self._move_objects(*object_pose)
         scene = SceneState(
-            geom_xpos=self._geom_xpos,
-            geom_xmat=self._geom_xmat,
+            geom_xpos=xpos,
+            geom_xmat=xmat,
             object_type=fields["geom_type"][self._object_index],
             object_size=fields["geom_size"][self._object_index],
             geom_rgba=self._rgba,
@@ -181,3 +187,15 @@ class MujocoSimulator:
         )
         rgb, depth = self._renderer.render(scene)
         return torch.from_numpy(rgb), None if depth is None else torch.from_numpy(depth)
+
+    def _move_objects(
+        self, position: torch.Tensor, quaternion: torch.Tensor
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Poses of all geoms, as in ``SceneState``, were the objects at other poses."""
+        xpos, xmat = self._geom_xpos.copy(), self._geom_xmat.reshape(self.num_envs, -1, 3, 3).copy()
+        rotation = rotation_from_quaternion(quaternion).numpy()[:, None]
+        place, slots = (self._fields[name][self._object_index] for name in ("geom_pos", "geom_quat"))
+        turn = rotation_from_quaternion(torch.from_numpy(slots)).numpy()
+        xpos[:, self._slots] = position.numpy()[:, None] + (rotation @ place[..., None])[..., 0]
+        xmat[:, self._slots] = rotation @ turn
+        return xpos, xmat

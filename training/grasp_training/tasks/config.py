@@ -53,10 +53,11 @@ class RandomizationConfig:
     """rad/s, the same for velocities"""
     object_noise_m: float = 0.005
     """m, standard deviation of noise on the object's position as the actor observes it (privileged group)"""
-    camera_position_m: float = 0.02
-    """m, half range of each camera's position about the nominal one"""
-    camera_rotation_rad: float = 0.03
-    """rad, half range of each camera's rotation about the nominal one"""
+    camera_position_m: float = 0.01
+    """m, half range of each camera's position about the nominal one; several times what a hand-eye
+    calibration leaves"""
+    camera_rotation_rad: float = 0.01
+    """rad, half range of each camera's rotation about the nominal one; the same"""
     appearance_change: float = 0.0
     """probability, each step, that colours, light and camera poses change in mid-episode: a student then sees
     many more scenes in as many steps"""

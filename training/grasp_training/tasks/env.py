@@ -16,6 +16,7 @@ from grasp_description.workcell import (
     WORKSPACE_LOWER,
     WORKSPACE_UPPER,
 )
+from grasp_training.rotations import rotation_from_quaternion
 from grasp_training.simulators import MujocoSimulator, Simulator, SimulatorState
 from grasp_training.tasks.actions import NUM_ACTIONS, ActionDecoder
 from grasp_training.tasks.command_shaping import CommandShaper
@@ -35,6 +36,9 @@ from grasp_training.tasks.observations import (
 from grasp_training.tasks.randomization import EpisodeSampler
 from grasp_training.tasks.rewards import GraspGeometry, reward_terms
 from grasp_training.tasks.surface import object_distance
+
+_DRAWN_ELSEWHERE = 0.7
+"""share of a lesson's images in which the object is drawn where it is not; others show it in the hand"""
 
 
 class GraspEnv(VecEnv):
@@ -75,6 +79,7 @@ class GraspEnv(VecEnv):
         self._shaper = CommandShaper(self.num_envs, simulator.substeps, self.device)
         self._hold_steps = round(HOLD_TIME_S * config.control_rate_hz)
         self._images = STEREO in groups or DEPTH in groups
+        self._elsewhere = torch.zeros(self.num_envs, dtype=torch.bool)
         self._constants(simulator.objects)
         self._buffers()
         self._reset(torch.arange(self.num_envs))
@@ -113,6 +118,15 @@ class GraspEnv(VecEnv):
     def get_observations(self) -> TensorDict:
         """The current observations (see the class)."""
         return self._observations
+
+    def draw_elsewhere(self, which: torch.Tensor) -> None:
+        """Make the images of the environments which (n,) bool lessons in seeing, from the next step on.
+
+        Colours, light and cameras change there each step, and mostly the object is drawn where it is not;
+        ``object_position`` says where it is drawn. Every image is a scene of its own, and neither the arm nor
+        the past tells where the object is.
+        """
+        self._elsewhere = which.clone()
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
         """Apply actions (n, 11) for one control step; see ``VecEnv``.
@@ -160,9 +174,7 @@ class GraspEnv(VecEnv):
         extras |= {"height": geometry.height, "lost": lost, "state": state}
         extras["log"] = self._log(terms, done, success)
         self._tip_gap = geometry.tip_gap
-        change = self.cfg.randomization.appearance_change
-        if change > 0:
-            self._change_appearance(self._sampler.choose(self.num_envs, change))
+        self._change_appearance(self._sampler.choose(self._appearance_changes()))
         self._reset(torch.nonzero(done).flatten())
         self._observe()
         return self._observations, reward, done, extras
@@ -214,6 +226,11 @@ class GraspEnv(VecEnv):
         limit = self.cfg.end_after_held_s * self.cfg.control_rate_hz
         return self._held_steps > limit if limit > 0 else torch.zeros_like(self._lifted)
 
+    def _appearance_changes(self) -> torch.Tensor:
+        """Probability (n,) with which each environment's images change their looks in this step."""
+        change = torch.full((self.num_envs,), self.cfg.randomization.appearance_change)
+        return change.masked_fill(self._elsewhere, 1.0)
+
     def _change_appearance(self, env_ids: torch.Tensor) -> None:
         if not self._images or not len(env_ids):
             return
@@ -257,15 +274,26 @@ class GraspEnv(VecEnv):
             observed = sampler.noise(state.object_position, level * noise.object_noise_m)
             rotation = rotation_from_quaternion(state.object_quaternion)
             groups[PRIVILEGED] = privileged(state, observed, rotation, extras)
+        drawn = self._drawn_pose(state)
         if OBJECT_POSITION in self.groups:
-            groups[OBJECT_POSITION] = state.object_position
+            groups[OBJECT_POSITION] = state.object_position if drawn is None else drawn[0]
         if self._images:
-            rgb, depth = self.simulator.render()
+            rgb, depth = self.simulator.render(drawn)
             if STEREO in self.groups:
                 groups[STEREO] = rgb
             if DEPTH in self.groups and depth is not None:
                 groups[DEPTH] = depth[:, :1]
         self._observations = TensorDict(groups, batch_size=[self.num_envs], device=self.device)
+
+    def _drawn_pose(self, state: SimulatorState) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Position (n, 3) and quaternion (n, 4) at which objects are drawn; None: where they are."""
+        if not (self._images and self._elsewhere.any()):
+            return None
+        moved = torch.nonzero(self._elsewhere).flatten()
+        moved = moved[self._sampler.choose(torch.full((len(moved),), _DRAWN_ELSEWHERE))]
+        position, quaternion = state.object_position.clone(), state.object_quaternion.clone()
+        position[moved], quaternion[moved] = self._sampler.pose_anywhere(self._object_index[moved])
+        return position, quaternion
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of the environment: the curriculum. Plain JSON types."""
@@ -274,23 +302,6 @@ class GraspEnv(VecEnv):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from ``state_dict``."""
         self.curriculum.load_state_dict(state["curriculum"])
-
-
-def rotation_from_quaternion(quaternion: torch.Tensor) -> torch.Tensor:
-    """Rotation matrices (..., 3, 3) of unit quaternions (..., 4), w-x-y-z."""
-    w, x, y, z = quaternion.unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z),
-        2 * (x * y - w * z),
-        2 * (x * z + w * y),
-        2 * (x * y + w * z),
-        1 - 2 * (x * x + z * z),
-        2 * (y * z - w * x),
-        2 * (x * z - w * y),
-        2 * (y * z + w * x),
-        1 - 2 * (x * x + y * y),
-    ]
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 def make_env(

@@ -7,12 +7,15 @@ import torch
 from grasp_description.cameras import STEREO_RIG
 from grasp_description.objects import ObjectSpec, pack
 from grasp_description.robot import ARM_JOINTS, HOME_POSITION, joint_limits
-from grasp_description.workcell import SPAWN_REGION
+from grasp_description.workcell import SPAWN_CLEARANCE_M, SPAWN_REGION
+from grasp_training.rotations import rotation_from_vector
 from grasp_training.simulators.base import Appearance, ResetState
 from grasp_training.tasks.config import RandomizationConfig
 
 _ARM = len(ARM_JOINTS)
-_SPAWN_CLEARANCE_M = 1e-3
+_BEYOND_SPAWN_M = 0.04
+_RISE_M = 0.25
+_TILT_RAD = 0.8
 
 
 class EpisodeSampler:
@@ -46,9 +49,41 @@ class EpisodeSampler:
         """Indices (k,) of objects for the environments env_ids (k,) that begin an episode."""
         return torch.randint(len(self._rest_height), (len(env_ids),), generator=self.generator)
 
-    def choose(self, count: int, probability: float) -> torch.Tensor:
-        """Indices (k,) of those among ``count`` environments that a coin of this probability chose."""
-        return torch.nonzero(torch.rand(count, generator=self.generator) < probability).flatten()
+    def choose(self, probability: torch.Tensor) -> torch.Tensor:
+        """Indices (k,) of those environments that a coin chose, given each one's probability (n,).
+
+        Draws nothing where nothing can be chosen.
+        """
+        if not probability.any():
+            return torch.zeros(0, dtype=torch.long)
+        return torch.nonzero(torch.rand(len(probability), generator=self.generator) < probability).flatten()
+
+    def pose_anywhere(self, object_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Positions (k, 3) and quaternions (k, 4) of the objects object_index (k,) for lessons in seeing.
+
+        About half of them stand upright on the table, the others are tilted above it; a little beyond the
+        spawn region too.
+        """
+        count = len(object_index)
+        half = torch.tensor(SPAWN_REGION.half_size) + _BEYOND_SPAWN_M
+        in_air = torch.rand(count, generator=self.generator) < 0.5
+        rise = _RISE_M * torch.rand(count, generator=self.generator) * in_air
+        position = torch.empty(count, 3)
+        position[:, :2] = torch.tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
+        position[:, 2] = self._rest_height[object_index] + rise
+        half_yaw, direction = math.pi * 0.5 * self._uniform(count), math.pi * self._uniform(count)
+        half_tilt = 0.5 * _TILT_RAD * self._uniform(count) * in_air
+        # A turn about the vertical after a tilt about a horizontal axis.
+        quaternion = torch.stack(
+            [
+                torch.cos(half_yaw) * torch.cos(half_tilt),
+                torch.cos(direction + half_yaw) * torch.sin(half_tilt),
+                torch.sin(direction + half_yaw) * torch.sin(half_tilt),
+                torch.sin(half_yaw) * torch.cos(half_tilt),
+            ],
+            dim=1,
+        )
+        return position, quaternion
 
     def reset_state(self, object_index: torch.Tensor, level: float) -> ResetState:
         """Starts for the objects of object_index (k,)."""
@@ -59,7 +94,7 @@ class EpisodeSampler:
         half = torch.tensor(SPAWN_REGION.half_size) * (low + level * (high - low))
         position = torch.empty(count, 3)
         position[:, :2] = torch.tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
-        position[:, 2] = self._rest_height[object_index] + _SPAWN_CLEARANCE_M
+        position[:, 2] = self._rest_height[object_index] + SPAWN_CLEARANCE_M
         half_yaw = 0.5 * math.pi * self._uniform(count)
         quaternion = torch.zeros(count, 4)
         quaternion[:, 0], quaternion[:, 3] = torch.cos(half_yaw), torch.sin(half_yaw)
@@ -113,11 +148,3 @@ class EpisodeSampler:
             light_direction=direction / torch.linalg.norm(direction, dim=-1, keepdim=True),
             light_diffuse=(0.7 + 0.3 * self._uniform(count, 1)) * (1.0 + 0.1 * self._uniform(count, 3)),
         )
-
-
-def rotation_from_vector(vector: torch.Tensor) -> torch.Tensor:
-    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) in rad."""
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).unflatten(-1, (3, 3))
-    return torch.linalg.matrix_exp(cross)

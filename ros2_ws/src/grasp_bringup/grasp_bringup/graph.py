@@ -1,8 +1,9 @@
 """The node graph as data: which processes, with which parameters. Launch files and runner both read it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from grasp_bringup.files import shared_file
 
 Value = bool | int | float | str | list[str]
 """What a parameter may be here."""
+_NEARLY = 0.75
+"""similarity (difflib's, 0 to 1) from which a name passes for a misspelt one"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,10 @@ class Graph:
     processes: tuple[NodeProcess, ...]
     report: Path | None = None
     """JSON file that the node that ends the graph writes"""
+    endless: bool = False
+    """whether the run goes on until it is interrupted"""
+    policy: Path | None = None
+    """policy file that one of the nodes is to load"""
     environment: Mapping[str, str] = field(default_factory=dict)
     """environment variables that hold unless the caller's own environment sets them"""
 
@@ -159,6 +166,19 @@ def sim_arguments(texts: Mapping[str, str]) -> SimArguments:
     return SimArguments(**{name: convert(kinds[name], name, text) for name, text in texts.items()})
 
 
+def check_spelling(names: Iterable[str]) -> None:
+    """Refuse names that look like an argument's and are none: ``ros2 launch`` takes any name without a word.
+
+    Raises:
+        ValueError: a name is nearly that of an argument of `SimArguments`.
+    """
+    known = [one.name for one in fields(SimArguments)]
+    for name in names:
+        near = get_close_matches(name, known, n=1, cutoff=_NEARLY)
+        if near and name not in known:
+            raise ValueError(f"unknown argument {name!r}; did you mean {near[0]!r}?")
+
+
 def described_arguments() -> list[tuple[str, str, str]]:
     """Name, default as text, and description of every argument of `SimArguments`."""
     described = []
@@ -189,7 +209,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
     files = [shared_file("config", "sim.yaml")]
     if not is_none(arguments.parameters):
         files.append(_absolute(arguments.parameters))
-    report = _absolute(arguments.report)
+    report, policy = _absolute(arguments.report), _absolute(arguments.policy)
     labels = ["mode=sim"] + [
         f"{name}={getattr(arguments, name)}" for name in ("policy", "objects", "seed", "lockstep")
     ]
@@ -213,7 +233,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
         ),
         # It is armed and disarmed several times an episode, and would say so each time.
         process("grasp_control", "control_node", {}, log_level="warn", lifecycle=True),
-        process("grasp_policy", "policy_node", {"policy": str(_absolute(arguments.policy))}, lifecycle=True),
+        process("grasp_policy", "policy_node", {"policy": str(policy)}, lifecycle=True),
         process(
             "grasp_task",
             "task_node",
@@ -226,7 +246,8 @@ def sim_graph(arguments: SimArguments) -> Graph:
             NodeProcess("grasp_bringup", "rates", "grasp_bringup.rates", "grasp_rates", (files[0],), {})
         )
     # A simulation's joint commands must never reach a robot that listens on the same network.
-    return Graph(tuple(processes), report, {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"})
+    alone = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    return Graph(tuple(processes), report, arguments.episodes == 0, policy, alone)
 
 
 def _absolute(path: str) -> Path:

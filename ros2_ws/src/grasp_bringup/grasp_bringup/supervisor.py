@@ -7,13 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from ctypes import CDLL
 from dataclasses import dataclass, field
 
+from grasp_bringup.tether import die_with_parent
+
 _POLL_S = 0.05
-_LIBC = CDLL(None) if sys.platform == "linux" else None
-_PR_SET_PDEATHSIG = 1
-"""prctl(2)"""
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,8 @@ class Supervisor:
             stderr=subprocess.STDOUT,
             env=self._environment,
             start_new_session=True,
-            # No thread runs yet when processes are forked (see _listen), so this is safe.
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            # Even a killed supervisor leaves no node behind. Safe: no thread runs yet (see _listen).
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
         self._processes[program.name] = process
 
@@ -178,12 +176,6 @@ class Supervisor:
         for process in self._processes.values():
             if process.poll() is None:
                 _signal_session(process, number)
-
-
-def _die_with_parent() -> None:
-    """In the child, before its program starts: even a killed supervisor leaves no node behind."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float | None) -> None:

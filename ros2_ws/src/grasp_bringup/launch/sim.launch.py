@@ -6,15 +6,15 @@ The graph itself is described in grasp_bringup/graph.py, which `python -m grasp_
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
-from grasp_bringup.graph import described_arguments, sim_arguments, sim_graph
+from grasp_bringup.graph import check_spelling, described_arguments, sim_arguments, sim_graph
 from grasp_bringup.launching import launch_graph
 
 
 def _launch(context: LaunchContext) -> list:
+    check_spelling(context.launch_configurations)
     names = [name for name, _, _ in described_arguments()]
-    return launch_graph(
-        sim_graph(sim_arguments({name: context.launch_configurations[name] for name in names}))
-    )
+    arguments = sim_arguments({name: context.launch_configurations[name] for name in names})
+    return launch_graph(sim_graph(arguments))
 
 
 def generate_launch_description() -> LaunchDescription:

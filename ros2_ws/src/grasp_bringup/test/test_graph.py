@@ -13,6 +13,7 @@ from grasp_bringup.graph import (
     Graph,
     NodeProcess,
     SimArguments,
+    check_spelling,
     described_arguments,
     sim_arguments,
     sim_graph,
@@ -121,6 +122,24 @@ def test_arguments_are_read_from_texts_by_the_type_of_their_default():
 def test_a_wrong_argument_is_refused_with_its_name(texts, message):
     with pytest.raises(ValueError, match=message):
         sim_arguments(texts)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("epsiodes", "episodes"),
+        ("contact-sheet", "contact_sheet"),
+        ("sede", "seed"),
+        ("lock_step", "lockstep"),
+    ],
+)
+def test_a_misspelt_argument_is_refused_with_the_one_that_was_meant(given, meant):
+    with pytest.raises(ValueError, match=f"unknown argument '{given}'; did you mean '{meant}'"):
+        check_spelling(["seed", given])
+
+
+def test_arguments_of_other_launch_files_are_not_taken_for_misspelt_ones():
+    check_spelling([*(one.name for one in fields(SimArguments)), "robot_name", "launch-prefix", "use_rviz"])
 
 
 def test_every_argument_is_described_with_a_default_that_reads_back():

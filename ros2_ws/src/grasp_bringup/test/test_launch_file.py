@@ -1,6 +1,9 @@
 """sim.launch.py under the real `launch`, which is not on the Python index: skipped where it is missing."""
 
+import json
 import runpy
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,14 @@ pytest.importorskip("launch.actions", reason="LAUNCH FILE NOT TESTED: ROS 2's `l
 pytest.importorskip("launch_ros", reason="LAUNCH FILE NOT TESTED: ROS 2's `launch_ros` is not installed here")
 
 from launch import LaunchContext, LaunchDescription, LaunchService
-from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode, Node
 
 from grasp_bringup.graph import Graph, NodeProcess
 from grasp_bringup.launching import launch_graph
+from grasp_bringup.supervisor import Patience
 
 
 @pytest.fixture
@@ -50,46 +56,129 @@ def test_arguments_change_the_graph(description):
     assert len(actions(description, rates="true")) == len(actions(description)) + 1
     with pytest.raises(ValueError, match="argument 'episodes' is 'many'"):
         actions(description, episodes="many")
+    with pytest.raises(ValueError, match="did you mean 'episodes'"):
+        actions(description, epsiodes="5")
 
 
-def launched(monkeypatch: pytest.MonkeyPatch, folder: Path, last_words_s: float = 0.5, **sources: str) -> int:
-    """The status of a launch in which shell scripts stand for nodes; the one called task ends it."""
-    for package, source in sources.items():
-        executable = folder / "lib" / package / "run"
+@dataclass
+class Stage:
+    """Launches shell scripts in place of nodes; the one called task ends the launch."""
+
+    folder: Path
+    last_words_s: float = 0.5
+    endless: bool = False
+    policy: Path | None = None
+    stopped_after_s: float | None = None
+    """when something else shuts the launch down, as Ctrl-C does"""
+    seen_to_end: set[str] = field(default_factory=set)
+    """packages whose end another event handler saw"""
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.json"
+
+    def launch(self, **sources: str) -> int:
+        """The status of the launch of these scripts."""
+        for package, source in sources.items():
+            self._install(package, source)
+        nodes = [NodeProcess(name, "run", f"{name}.run", name, ends_graph=name == "task") for name in sources]
+        graph = Graph(tuple(nodes), self.report, self.endless, self.policy)
+        description = LaunchDescription(launch_graph(graph, Patience(last_words_s=self.last_words_s)))
+        service = LaunchService(noninteractive=True)
+        service.include_launch_description(LaunchDescription([self._watch()]))
+        service.include_launch_description(description)
+        timer = threading.Timer(self.stopped_after_s or 0.0, service.shutdown)
+        if self.stopped_after_s is not None:
+            timer.start()
+        try:
+            return service.run()
+        finally:
+            timer.cancel()
+
+    def _watch(self) -> RegisterEventHandler:
+        def note(event: ProcessExited, _: LaunchContext) -> None:
+            self.seen_to_end.add(event.action.node_package)
+
+        return RegisterEventHandler(OnProcessExit(on_exit=note))
+
+    def _install(self, package: str, source: str) -> None:
+        executable = self.folder / "lib" / package / "run"
         executable.parent.mkdir(parents=True)
         executable.write_text(f"#!/bin/sh\n{source}\n")
         executable.chmod(0o755)
-        marker = folder / "share/ament_index/resource_index/packages" / package
+        marker = self.folder / "share/ament_index/resource_index/packages" / package
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(folder))
-    monkeypatch.setattr("grasp_bringup.launching.LAST_WORDS_S", last_words_s)
-    nodes = [NodeProcess(name, "run", f"{name}.run", name, ends_graph=name == "task") for name in sources]
-    service = LaunchService(noninteractive=True)
-    service.include_launch_description(LaunchDescription(launch_graph(Graph(tuple(nodes)))))
-    return service.run()
+
+    def reports(self, inferences: int = 5) -> str:
+        """A line of a script that writes the report."""
+        told = {"outcome": "as told", "counters": {"inferences": inferences}}
+        return f"echo '{json.dumps(told)}' > {self.report}\n"
+
+
+@pytest.fixture
+def stage(monkeypatch, tmp_path) -> Stage:
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    return Stage(tmp_path)
 
 
 WAITS = "exec sleep 60"
+WAITS_FOR_INTERRUPTION = "trap 'kill $!; exit 130' INT\nsleep 60 &\nwait"
 
 
-def test_the_end_of_the_task_ends_the_launch_well(monkeypatch, tmp_path):
-    assert launched(monkeypatch, tmp_path, sim=WAITS, task="sleep 0.5") == 0
+def test_the_end_of_the_task_ends_the_launch_well(stage):
+    assert stage.launch(sim=WAITS, task=stage.reports() + "sleep 0.5") == 0
 
 
-def test_a_task_that_fails_fails_the_launch_by_name(monkeypatch, tmp_path, caplog):
-    assert launched(monkeypatch, tmp_path, sim=WAITS, task="sleep 0.5; exit 3") == 1
-    assert "task exited with status 3" in caplog.text
+def test_a_task_that_fails_fails_the_launch_and_the_report_says_why(stage, caplog):
+    assert stage.launch(sim=WAITS, task=stage.reports() + "sleep 0.5; exit 1") == 1
+    assert "failed: as told" in caplog.text
+    assert stage.seen_to_end == {"sim", "task"}
 
 
-def test_any_other_process_that_ends_fails_the_launch_by_name(monkeypatch, tmp_path, caplog):
-    assert launched(monkeypatch, tmp_path, sim="sleep 0.5", task=WAITS) == 1
-    assert "sim exited with status 0" in caplog.text
+def test_a_run_without_report_fails_the_launch_even_if_an_old_report_lies_there(stage, caplog):
+    stage.report.write_text(json.dumps({"outcome": "ran whole", "counters": {"inferences": 5}}))
+    assert stage.launch(sim=WAITS, task="exit 0") == 1
+    assert "the task node wrote no report" in caplog.text
 
 
-def test_a_death_that_the_task_notices_fails_the_launch_by_the_dead_ones_name(monkeypatch, tmp_path, caplog):
-    assert launched(monkeypatch, tmp_path, last_words_s=60.0, sim="exit 7", task="sleep 1.5; exit 1") == 1
-    assert "sim exited with status 7" in caplog.text
+def test_a_run_without_inference_fails_the_launch(stage, caplog):
+    assert stage.launch(sim=WAITS, task=stage.reports(inferences=0)) == 1
+    assert "no inference happened" in caplog.text
+
+
+def test_a_run_that_is_refused_starts_nothing(stage, caplog):
+    stage.policy = stage.folder / "none.onnx"
+    assert stage.launch(sim=WAITS, task=stage.reports()) == 1
+    assert "there is no such policy file" in caplog.text
+    assert stage.seen_to_end == set()
+    assert not stage.report.exists()
+
+
+def test_any_other_process_that_ends_fails_the_launch_by_name(stage, caplog):
+    task = stage.reports() + WAITS_FOR_INTERRUPTION
+    assert stage.launch(sim="sleep 0.5", task=task) == 1
+    assert "failed: sim exited with status 0" in caplog.text
+    assert json.loads(stage.report.read_text())["died"] == {"sim": "exited with status 0"}
+
+
+def test_a_death_that_the_task_notices_fails_the_launch_by_the_dead_ones_name(stage, caplog):
+    stage.last_words_s = 60.0
+    assert stage.launch(sim="exit 7", task="sleep 1.5; exit 1") == 1
+    assert "failed: sim exited with status 7" in caplog.text
+
+
+def test_an_interrupted_launch_fails_unless_it_was_to_go_on_until_then(stage, caplog):
+    stage.stopped_after_s = 2.0
+    assert stage.launch(sim=WAITS, task=stage.reports() + WAITS_FOR_INTERRUPTION) == 1
+    assert "interrupted" in caplog.text
+    assert stage.seen_to_end == {"sim", "task"}
+
+
+def test_an_endless_launch_ends_well_when_it_is_interrupted(stage):
+    stage.stopped_after_s, stage.endless = 2.0, True
+    task = stage.reports() + WAITS_FOR_INTERRUPTION.replace("130", "0")
+    assert stage.launch(sim=WAITS, task=task) == 0
 
 
 def test_every_process_is_an_action_of_launch(description):

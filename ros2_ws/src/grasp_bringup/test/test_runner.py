@@ -6,13 +6,26 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from grasp_bringup.graph import Graph, NodeProcess, SimArguments
-from grasp_bringup.runner import INTERRUPTED, NO_INFERENCE, NODE_DIED, OK, judge, parse_arguments, run_graph
+from grasp_bringup.graph import Graph, NodeProcess, SimArguments, sim_graph
+from grasp_bringup.runner import parse_arguments, run_graph
 from grasp_bringup.supervisor import Ending, Patience
+from grasp_bringup.verdict import (
+    INTERRUPTED,
+    NO_INFERENCE,
+    NODE_DIED,
+    OK,
+    REFUSED,
+    RunRefusedError,
+    begin,
+    judge,
+)
+from grasp_policy.testing import sample_spec, write_sample
+from grasp_policy.workcell_contract import workcell_contract
 
 WHOLE = {"outcome": "ran whole", "counters": {"inferences": 150}}
 IDLE = {"outcome": "no inference happened", "counters": {"inferences": 0}}
@@ -119,7 +132,7 @@ HURRIED = Patience(last_words_s=0.5, interrupt_s=5.0, terminate_s=1.0)
 
 
 def test_a_run_that_goes_well_exits_with_zero_and_prefixes_what_nodes_print(fakes, capsys):
-    assert run_graph(fakes(), endless=False, patience=HURRIED) == OK
+    assert run_graph(fakes(), patience=HURRIED) == OK
     out = capsys.readouterr().out
     assert "fake_task | argument words is 12" in out
     assert "fake_sim  | argument words is None" in out
@@ -127,20 +140,20 @@ def test_a_run_that_goes_well_exits_with_zero_and_prefixes_what_nodes_print(fake
 
 
 def test_a_run_without_inference_does_not_pass(fakes, capsys):
-    assert run_graph(fakes(inferences=0), endless=False, patience=HURRIED) == NO_INFERENCE
+    assert run_graph(fakes(inferences=0), patience=HURRIED) == NO_INFERENCE
     assert "no inference happened" in capsys.readouterr().err
 
 
 def test_a_run_without_report_does_not_pass_even_if_an_old_report_lies_there(fakes):
     graph = fakes(inferences=None)
     graph.report.write_text(json.dumps(WHOLE))
-    assert run_graph(graph, endless=False, patience=HURRIED) == NODE_DIED
+    assert run_graph(graph, patience=HURRIED) == NODE_DIED
     assert not graph.report.exists()
 
 
 def test_a_dead_node_is_named_on_the_screen_and_in_the_report(fakes, capsys):
     graph = fakes(task_seconds=60.0, sim_seconds=0.7, sim_status=7)
-    assert run_graph(graph, endless=False, patience=HURRIED) == NODE_DIED
+    assert run_graph(graph, patience=HURRIED) == NODE_DIED
     printed = capsys.readouterr()
     assert "fake_sim exited with status 7: ending the run" in printed.out
     assert "failed: fake_sim exited with status 7" in printed.err
@@ -156,7 +169,7 @@ def test_ctrl_c_ends_all_in_order(fakes, tmp_path):
         f"task = {{**sim, 'inferences': 5, 'report': {str(tmp_path / 'report.json')!r}}}\n"
         "nodes = (NodeProcess(*common, 'fake_sim', (), sim),"
         " NodeProcess(*common, 'fake_task', (), task, ends_graph=True))\n"
-        f"sys.exit(run_graph(Graph(nodes, Path(task['report'])), endless=False))"
+        f"sys.exit(run_graph(Graph(nodes, Path(task['report']))))"
     )
     runner = subprocess.Popen(
         [sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -172,7 +185,64 @@ def test_ctrl_c_ends_all_in_order(fakes, tmp_path):
     runner.stdout.close()
 
 
-def test_the_report_of_the_graph_is_where_the_arguments_say():
-    from grasp_bringup.graph import sim_graph
+def missing(policy: Path) -> None:
+    policy.unlink()
 
-    assert sim_graph(SimArguments(report="/tmp/a/b.json")).report == Path("/tmp/a/b.json")
+
+def tampered(policy: Path) -> None:
+    policy.write_bytes(policy.read_bytes().replace(b"sample", b"simple", 1))
+
+
+def without_card(policy: Path) -> None:
+    policy.with_suffix(".md").unlink()
+
+
+def for_another_robot(policy: Path) -> None:
+    write_sample(policy.parent, name=policy.stem)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (missing, "there is no such policy file"),
+        (tampered, "SHA-256"),
+        (without_card, "the model card is missing"),
+        (for_another_robot, "joint_names"),
+    ],
+)
+def test_a_policy_file_that_its_node_would_refuse_is_refused_before_anything_starts(
+    fakes, tmp_path, capsys, harm, words
+):
+    policy = write_sample(tmp_path, sample_spec(workcell_contract()))
+    harm(policy)
+    graph = replace(fakes(), policy=policy)
+    graph.report.write_text(json.dumps(WHOLE))
+    assert run_graph(graph, patience=HURRIED) == REFUSED
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"grasp_run: policy refused: {policy.with_suffix('')}" in printed.err
+    assert words in printed.err
+    assert not graph.report.exists(), "an earlier run's report would speak for this one"
+
+
+def test_a_sound_policy_file_may_run(fakes, tmp_path):
+    begin(replace(fakes(), policy=write_sample(tmp_path, sample_spec(workcell_contract()))))
+
+
+def test_where_a_policy_file_cannot_be_checked_its_node_has_the_word(fakes, tmp_path, monkeypatch):
+    broken = tmp_path / "onnx.py"
+    broken.write_text("raise ImportError('not for this interpreter')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
+    graph = replace(fakes(), policy=tmp_path / "none.onnx")
+    begin(graph)
+    broken.unlink()
+    with pytest.raises(RunRefusedError, match="there is no such policy file"):
+        begin(graph)
+
+
+def test_the_graph_says_where_its_report_is_and_whether_it_is_endless():
+    graph = sim_graph(SimArguments(report="/tmp/a/b.json", episodes=0))
+    assert graph.report == Path("/tmp/a/b.json")
+    assert graph.endless
+    assert not sim_graph(SimArguments()).endless
+    assert sim_graph(SimArguments(policy="/tmp/x.onnx")).policy == Path("/tmp/x.onnx")

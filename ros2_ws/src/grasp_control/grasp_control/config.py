@@ -67,8 +67,9 @@ class ControlConfig:
     """how long an arm joint may exceed that distance before the robot is stopped"""
     hand_lead_rad: float = 0.6
     """largest lead of a hand joint's target over its measurement: it is what presses fingers on an object"""
-    start_tolerance_rad: float = 0.05
-    """how far outside its limits a joint may be measured when armed; the first command is then the limit"""
+    start_tolerance_rad: float = 0.12
+    """how far outside its limits a joint may be measured when armed; the first command is then the limit. A
+    finger that another one presses is found 0.09 rad beyond its end in simulation"""
     start_speed_rad_s: float = 0.3
     """largest measured speed of an arm joint at which the robot may be armed"""
     measurement_jump_rad: float = 0.2

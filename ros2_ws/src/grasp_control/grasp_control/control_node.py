@@ -1,5 +1,6 @@
 """The command node: moves messages between ROS topics and the safety core."""
 
+import gc
 import signal
 import time
 from typing import Any
@@ -77,6 +78,9 @@ class ControlNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self._times = TickTimes(self._settings.control.period_s)
         self._open(self._settings.topics)
+        # A full collection of what the libraries have brought takes many ticks.
+        gc.collect()
+        gc.freeze()
         result = super().on_configure(state)
         self._tell()
         return result
@@ -338,6 +342,7 @@ def main(args: list[str] | None = None) -> None:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
+        gc.unfreeze()  # else ruckig's bindings complain of what is not freed
 
 
 if __name__ == "__main__":

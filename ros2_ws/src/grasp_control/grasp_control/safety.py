@@ -89,7 +89,7 @@ class Command:
 
 
 class CommandCore:
-    """Holds the promises of the design's section 3; see the package's README for each and how it is checked.
+    """Holds the promises 1 to 5 and 7; see the package's README for each and how it is checked.
 
     Args:
         limits: of the 23 joints.

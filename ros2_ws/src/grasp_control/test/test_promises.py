@@ -238,7 +238,7 @@ def arming_is_refused_where_it_is_unsafe(make):
     bench.now_s += 0.2
     assert "measured" in bench.core.arm(bench.now_s).reason, "stale"
     outside = HOME_POSITION.copy()
-    outside[2] = LIMITS.upper[2] + 0.1
+    outside[2] = LIMITS.upper[2] + 0.2
     bench.measure(outside)
     assert "lbr_A3" in bench.core.arm(bench.now_s).reason, "outside limits"
     bench.now_s += 0.05

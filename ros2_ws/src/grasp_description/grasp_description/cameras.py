@@ -28,9 +28,9 @@ class StereoRig:
     """m, midpoint of the two centres of projection, base frame"""
     target: tuple[float, float, float] = (0.62, 0.0, 0.14)
     """m, point that the midpoint looks at, base frame"""
-    position_tolerance_m: float = 0.03
+    position_tolerance_m: float = 0.02
     """m, how far a camera may stand from its nominal pose for a policy trained with it"""
-    rotation_tolerance_deg: float = 3.0
+    rotation_tolerance_deg: float = 1.0
     """degrees, the same for its rotation"""
 
     def rotation(self) -> np.ndarray:

@@ -28,6 +28,10 @@ WORKSPACE_UPPER = np.array([0.95, 0.45, 0.8])
 """m, an object outside this box is lost: the episode has failed."""
 
 
+SPAWN_CLEARANCE_M = 0.001
+"""m that an object is placed above its height at rest, so that it never starts in the table."""
+
+
 @dataclass(frozen=True)
 class SpawnRegion:
     """Where an object is placed at an episode's start: upright on the table, at a random yaw."""

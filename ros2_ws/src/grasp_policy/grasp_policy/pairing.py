@@ -1,4 +1,4 @@
-"""Which images and joint states a policy step may use: the sixth safety promise of the plan. No ROS in it.
+"""Which images and joint states a policy step may use: safety promise 6. No ROS in it.
 
 A step takes a left and a right image of the same stamp, not older than two frame periods, newer than those
 of the step before, and the joint state of that moment. Anything else is dropped and counted by reason.

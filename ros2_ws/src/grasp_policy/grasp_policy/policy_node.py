@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections import Counter
@@ -94,6 +95,9 @@ class PolicyNode(LifecycleNode):
             self._monitor.record_error("policy_refused", text)
             self.get_logger().error(f"policy refused: {text}")
             return TransitionCallbackReturn.FAILURE
+        # A full collection of what the libraries have brought takes longer than a target may stay away.
+        gc.collect()
+        gc.freeze()
         self._state = "inactive"
         return super().on_configure(state)
 

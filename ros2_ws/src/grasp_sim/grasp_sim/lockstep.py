@@ -8,6 +8,10 @@ A tick runs so::
 Targets come from the policy while an episode acts, and from the task node, a frame period apart too, while
 it moves the robot itself: neither may be late only because the machine is busy.
 
+A reset on the way to an episode stops the physics, not the time: robot and object stay as the reset put them
+until the episode's first frame. How many ticks the graph needs to arm the robot and to wake the policy, which
+hangs on the machine, then changes nothing that the policy sees.
+
 Both waits have a limit in wall time. Running into it is counted, and nothing ever stands still for good: a
 partner that stays silent ``give_up_after`` times in a row is not waited for any more until it is heard again.
 """
@@ -28,6 +32,8 @@ COMMANDING_WORDS = frozenset({"armed", "holding"})
 """Words of /control/state under which the command node sends a command a tick."""
 ACTING_WORDS = frozenset({"grasp", "lift", "hold"})
 """Words of /grasp/state under which the policy answers every frame."""
+PREPARING_WORD = "resetting"
+"""Word of /grasp/state under which the next episode is prepared: the robot is at home and disarmed."""
 MOVING_WORDS = frozenset({"homing", "release"})
 """Words of /grasp/state under which the task node moves the robot, from its first accepted target on."""
 
@@ -67,6 +73,10 @@ class TickActions(Protocol):
 
     def step(self) -> None:
         """Move the physics on to the next tick, with the drivers' present targets."""
+        ...
+
+    def stand(self) -> None:
+        """Move time on to the next tick; the physics stays as it is."""
         ...
 
     def drivers_hold(self, command: np.ndarray) -> bool:
@@ -151,7 +161,8 @@ class Lockstep:
         self.drivers = Partner(config.give_up_after)
         self.policy = Partner(config.give_up_after)
         self.control_word, self.grasp_word = "", ""
-        self._target_since_armed = False
+        self._target_since_armed = self._command_since_armed = False
+        self._standing = False
         self._command: np.ndarray | None = None
 
     @property
@@ -170,6 +181,11 @@ class Lockstep:
         return self.grasp_word in ACTING_WORDS
 
     @property
+    def preparing(self) -> bool:
+        """Whether a reset now is that of an episode about to begin."""
+        return self.grasp_word == PREPARING_WORD
+
+    @property
     def moving(self) -> bool:
         """Whether the task node is moving the robot itself."""
         in_motion = self.control_word == "armed" and self._target_since_armed
@@ -179,6 +195,7 @@ class Lockstep:
         """A whole command (23,), rad, canonical order, of the tick with this stamp."""
         self.control.hear(stamp_ns)
         self._command = position
+        self._command_since_armed = True
 
     def on_accepted_target(self, stamp_ns: int) -> None:
         """The command node has taken the target made from the images with this stamp."""
@@ -188,7 +205,7 @@ class Lockstep:
     def on_control_state(self, word: str) -> None:
         """The command node's state changed; so it is alive, and is waited for again if it was given up."""
         self.control_word = word
-        self._target_since_armed = False
+        self._target_since_armed = self._command_since_armed = False
         self.control.silent_for = self.drivers.silent_for = 0
 
     def on_grasp_state(self, word: str) -> None:
@@ -196,12 +213,20 @@ class Lockstep:
         if (word in ACTING_WORDS and not self.acting) or word in MOVING_WORDS:
             self.policy.silent_for = 0
         self.grasp_word = word
+        self._standing = self._standing and (self.preparing or self.acting)
+
+    def stand_until_start(self) -> None:
+        """The world is as an episode is to begin: it stays so until the first frame of that episode."""
+        self._standing = self.preparing
 
     def run_tick(self) -> None:
         """One tick, as the module says."""
         actions, tick = self._actions, self._actions.tick
+        if self._may_start(tick):
+            self._standing = False
         actions.publish_joint_states()
-        if is_frame_tick(tick):
+        # Nothing to see while the world stands, least of all for a policy that wakes before its episode.
+        if is_frame_tick(tick) and not self._standing:
             with_images = self.acting or self._idle_frame_is_due(tick)
             if with_images:
                 actions.take_frame()
@@ -211,7 +236,11 @@ class Lockstep:
         actions.publish_clock()
         self._await_command()
         if actions.running:
-            actions.step()
+            (actions.stand if self._standing else actions.step)()
+
+    def _may_start(self, tick: int) -> bool:
+        """Whether an episode may begin with this tick: first image of a robot that stands at its command."""
+        return self.acting and self.commanding and self._command_since_armed and is_frame_tick(tick)
 
     def _idle_frame_is_due(self, tick: int) -> bool:
         return tick % (TICKS_PER_FRAME * self.config.idle_frame_divider) == 0

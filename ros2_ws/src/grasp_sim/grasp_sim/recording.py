@@ -41,8 +41,9 @@ class RecorderConfig:
 @dataclass
 class _Episode:
     number: int
-    start_s: float
     caption: str
+    start_s: float | None = None
+    """s of simulated time of its first frame; None before it"""
     criterion: SuccessCriterion = field(default_factory=SuccessCriterion)
     pictures: list[np.ndarray] = field(default_factory=list)
     next_video_s: float = 0.0
@@ -81,6 +82,8 @@ class Recorder:
         episode = self._episode
         if episode is None:
             return
+        if episode.start_s is None:
+            episode.start_s = self._now_s()
         elapsed_s = self._now_s() - episode.start_s
         episode.criterion.update(self._world.object_position, elapsed_s)
         wants_sheet = self._wants_sheet(elapsed_s)
@@ -116,7 +119,7 @@ class Recorder:
         self._episodes += 1
         spec = self._world.spawn.spec
         caption = f"{self._episodes}   {spec.name} [{spec.family}]   {1000 * spec.mass_kg:.0f} g"
-        self._episode = _Episode(self._episodes, self._now_s(), caption)
+        self._episode = _Episode(self._episodes, caption)
 
     def _end(self) -> None:
         episode, self._episode = self._episode, None

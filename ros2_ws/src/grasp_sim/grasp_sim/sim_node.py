@@ -71,7 +71,7 @@ class SimNode(Node):
         self._renderer = StereoRenderer(1, self.world.rig)
         # The first call loads the ray tracer: better here than within a tick.
         self._eyes = self._renderer.render(self.world.scene_state())[0][0]
-        self._recorder: Recorder | None = Recorder(self.world, self.parameters.recorder)
+        self._recorder = self._new_recorder()
         view = self.parameters
         self.viewer = Viewer(self.world, ViewerConfig(view.view_host, view.view_port)) if view.view else None
         self.lockstep = Lockstep(self, self.parameters.lockstep)
@@ -172,6 +172,20 @@ class SimNode(Node):
         self.world.step(self.drivers.target)
         self.counters.ticks += 1
 
+    def stand(self) -> None:
+        """One tick in which nothing moves."""
+        self.world.stand()
+        self.counters.ticks += 1
+
+    def _new_recorder(self) -> Recorder | None:
+        """The recorder; None in real time, where the robot would feel that a picture takes several frames."""
+        asked = self.parameters.recorder
+        if self.parameters.in_lockstep:
+            return Recorder(self.world, asked)
+        if asked.video or asked.contact_sheet:
+            self.get_logger().info("No pictures are kept: that would hold up the simulation in real time")
+        return None
+
     def drivers_hold(self, command: np.ndarray) -> bool:
         """Whether both drivers have this command."""
         return self.drivers.hold(command)
@@ -242,14 +256,19 @@ class SimNode(Node):
             self.viewer.show_score({pair.key: pair.value for pair in message.values})
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        begins_episode = self.parameters.in_lockstep and self.lockstep.preparing
         try:
-            spawn = self.world.reset_object()
+            spawn = self.world.reset_object(robot_home=begins_episode)
         except PlacementRefusedError as error:
             self.counters.resets_refused += 1
             self.get_logger().warning(str(error))
             response.success, response.message = False, str(error)
             return response
         self.counters.resets += 1
+        if begins_episode:
+            self.lockstep.stand_until_start()
+            # Before the answer: whoever arms the robot next is to know where it stands now.
+            self.publish_joint_states()
         if self.viewer is not None:
             self.viewer.show_object()
         # Not where it lies: that is for the policy to see.

@@ -7,12 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from grasp_description.objects import ObjectSpec, object_set
-from grasp_description.workcell import SPAWN_REGION, SpawnRegion
+from grasp_description.workcell import SPAWN_CLEARANCE_M, SPAWN_REGION, SpawnRegion
 
-DROP_M = 0.001
-"""m that an object is placed above its height at rest, as in training, so that it never starts in the
-table.
-"""
 _ORDER, _POSE = 0, 1
 
 
@@ -59,5 +55,5 @@ class SpawnSequence:
         order = np.random.default_rng([_ORDER, self._seed, cycle]).permutation(len(self._specs))
         spec = self._specs[order[place]]
         xy, yaw = self._region.sample(np.random.default_rng([_POSE, self._seed, index, attempt]))
-        position = np.array([*xy, spec.rest_height_m + DROP_M])
+        position = np.array([*xy, spec.rest_height_m + SPAWN_CLEARANCE_M])
         return Spawn(index, spec, position, np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))

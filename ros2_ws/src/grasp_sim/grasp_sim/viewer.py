@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from grasp_description.cameras import CAMERA_NAMES
 from grasp_description.workcell import GOAL_POSITION, SUCCESS_TOLERANCE_M
 from grasp_sim.world import World
 
@@ -78,7 +77,10 @@ class Viewer:
                 f"The view cannot listen on {config.host}:{config.port}: {error}"
             ) from error
         self.url = f"http://{config.host}:{self._server.get_port()}"
-        self._server.gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
+        # Beside the scene: a floating panel hides the robot in windows up to 1100 px wide.
+        self._server.gui.configure_theme(
+            control_layout="fixed", control_width="large", show_logo=False, show_share_button=False
+        )
         self._server.initial_camera.position = _CAMERA_POSITION
         self._server.initial_camera.look_at = _CAMERA_TARGET
         self._server.initial_camera.fov = _FIELD_OF_VIEW_RAD
@@ -98,7 +100,7 @@ class Viewer:
         with gui.add_folder("Score"):
             self._text = gui.add_html("")
         with gui.add_folder("What the policy sees"):
-            self._image = gui.add_image(side_by_side(blank), label=", ".join(CAMERA_NAMES), format="png")
+            self._image = gui.add_image(side_by_side(blank), label="left and right camera", format="png")
 
     def show_word(self, what: str, word: str) -> None:
         """A word on the panel: what is "state" (of the episode) or "control"."""
@@ -147,6 +149,7 @@ def side_by_side(eyes: np.ndarray) -> np.ndarray:
 def panel_html(words: Mapping[str, str], score: Mapping[str, str]) -> str:
     """The panel's text: the score large, the rest as a table."""
     rows = {
+        "95 % interval": _interval(score),
         "state": words.get("state") or "–",
         "command node": words.get("control") or "–",
         "object": words.get("object") or "–",
@@ -154,7 +157,7 @@ def panel_html(words: Mapping[str, str], score: Mapping[str, str]) -> str:
         "last object": score.get("last_object") or "–",
         "last result": _last_result(score),
     }
-    name_cell = "<td style='padding-right:1em;opacity:0.6'>"
+    name_cell = "<td style='padding-right:1em;opacity:0.6;white-space:nowrap;vertical-align:top'>"
     cells = "".join(
         f"<tr>{name_cell}{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
         for name, value in rows.items()
@@ -168,12 +171,17 @@ def panel_html(words: Mapping[str, str], score: Mapping[str, str]) -> str:
 def _headline(score: Mapping[str, str]) -> str:
     try:
         episodes, successes, rate = int(score["episodes"]), int(score["successes"]), float(score["rate"])
-        low, high = float(score["interval_lower"]), float(score["interval_upper"])
     except (KeyError, ValueError):
         return "no episode yet"
-    if not episodes:
-        return "no episode yet"
-    return f"{successes} of {episodes} – {100 * rate:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+    return f"{successes} of {episodes} grasped – {100 * rate:.0f} %" if episodes else "no episode yet"
+
+
+def _interval(score: Mapping[str, str]) -> str:
+    try:
+        low, high = float(score["interval_lower"]), float(score["interval_upper"])
+    except (KeyError, ValueError):
+        return "–"
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
 def _last_result(score: Mapping[str, str]) -> str:

@@ -75,9 +75,7 @@ class World:
             geom for geom in range(self.model.ngeom) if self.model.geom_bodyid[geom] not in (0, self._object)
         ]
         self.tick = 0
-        self.data.qpos[:_JOINTS] = HOME_POSITION
-        self.data.ctrl[:] = HOME_POSITION
-        self.spawn = self._place(0)
+        self.spawn = self._place(0, robot_home=True)
 
     @property
     def time_ns(self) -> int:
@@ -138,15 +136,23 @@ class World:
                     f"{self.spawn.spec.name!r}; expected a finite state"
                 )
 
-    def reset_object(self) -> Spawn:
-        """Place the next object of the sequence at rest; the robot is left as it is.
+    def stand(self) -> None:
+        """Move time on by one physics tick in which nothing moves."""
+        self.tick += 1
+
+    def reset_object(self, robot_home: bool = False) -> Spawn:
+        """Place the next object of the sequence at rest.
+
+        Args:
+            robot_home: also put the robot at home, at rest, as training begins an episode: the state then
+                depends on configuration and sequence alone. Else the robot is left as it is.
 
         Raises:
             PlacementRefusedError: the robot is in the way at every pose tried. Nothing has changed then,
                 and the next call tries the same object again.
         """
         try:
-            spawn = self._place(self._resets)
+            spawn = self._place(self._resets, robot_home)
         except PlacementRefusedError:
             apply_object(self.model, self.spawn.spec)
             raise
@@ -160,14 +166,17 @@ class World:
         mujoco.mj_kinematics(self.model, self.data)
         return nominal_scene(self.model, self.data, self.rig)
 
-    def _place(self, index: int) -> Spawn:
+    def _place(self, index: int, robot_home: bool) -> Spawn:
         first = self._sequence.spawn(index)
+        joints = HOME_POSITION if robot_home else self.joint_position
         apply_object(self.model, first.spec)
         obstacle = ""
         for attempt in range(self.config.placement_attempts):
             spawn = first if attempt == 0 else self._sequence.spawn(index, attempt)
-            obstacle = self._obstacle(spawn)
+            obstacle = self._obstacle(spawn, joints)
             if not obstacle:
+                if robot_home:
+                    self._put_robot_home()
                 self._put(spawn)
                 return spawn
         config = self.config
@@ -177,10 +186,15 @@ class World:
             f"expected the spawn region to be free"
         )
 
-    def _obstacle(self, spawn: Spawn) -> str:
-        """Name of a robot link that the object would touch or come too near to; empty where there is none."""
+    def _obstacle(self, spawn: Spawn, joints: np.ndarray) -> str:
+        """Name of a link that the object would touch or come too near to; empty where there is none.
+
+        Args:
+            spawn: the object where it would be put
+            joints: the robot's (23,), rad
+        """
         probe = self._probe
-        probe.qpos[:] = self.data.qpos
+        probe.qpos[:_JOINTS] = joints
         probe.qpos[self._object_qpos] = spawn.pose
         mujoco.mj_kinematics(self.model, probe)
         for slot in self._slots:
@@ -191,6 +205,12 @@ class World:
                 if gap < self.config.clearance_m:
                     return self.model.body(self.model.geom_bodyid[geom]).name
         return ""
+
+    def _put_robot_home(self) -> None:
+        # All of the state, what the solver and the drives remember included.
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[:_JOINTS] = HOME_POSITION
+        self.data.ctrl[:] = HOME_POSITION
 
     def _put(self, spawn: Spawn) -> None:
         self.data.qpos[self._object_qpos] = spawn.pose

@@ -75,6 +75,10 @@ class FakeGraph:
 
             self.after(delay, arrive)
 
+    def stand(self) -> None:
+        self.log.append(("stand", self.tick))
+        self.tick += 1
+
     def drivers_hold(self, command: np.ndarray) -> bool:
         return np.array_equal(self.held, command)
 
@@ -318,6 +322,64 @@ def test_a_shutdown_in_the_midst_of_a_wait_counts_nothing_and_steps_no_more():
     assert graph.tick == 0
 
 
+def prepared() -> FakeGraph:
+    """A graph in which an episode is prepared: the world has just been reset."""
+    graph = FakeGraph(control="disarmed", grasp="resetting")
+    graph.run(3)
+    graph.lockstep.stand_until_start()
+    return graph
+
+
+def begin_episode(graph: FakeGraph) -> int:
+    """Arm, let the policy act; the tick of the first frame since."""
+    graph.lockstep.on_control_state("armed")
+    graph.run(2)
+    graph.lockstep.on_grasp_state("grasp")
+    graph.run(TICKS_PER_FRAME)
+    return graph.words("frame")[-1][1]
+
+
+@pytest.mark.parametrize("ticks", [0, 1, 2, 3, 50])
+def test_after_a_reset_nothing_moves_and_nothing_is_seen_until_the_episodes_first_frame(ticks):
+    graph = prepared()
+    moved, seen = len(graph.words("step")), len(graph.words("frame"))
+    graph.run(ticks)
+    first = begin_episode(graph)
+    assert first % TICKS_PER_FRAME == 0
+    assert graph.words("frame")[seen:] == [("frame", first)]
+    assert graph.words("step")[moved:] == [("step", tick) for tick in range(first, graph.tick)]
+    assert graph.words("stand") == [("stand", tick) for tick in range(3, first)]
+    assert [tick for _, tick in graph.words("clock")] == list(range(graph.tick)), "time goes on"
+
+
+def test_an_episode_does_not_begin_before_the_armed_command_node_has_sent_a_command():
+    graph = prepared()
+    graph.command_delay = lambda tick: SOON if tick >= 30 else None
+    graph.lockstep.on_control_state("armed")
+    graph.lockstep.on_grasp_state("grasp")
+    graph.run(40 - graph.tick)
+    assert graph.words("frame")[-2:] == [("frame", 32), ("frame", 36)]
+    assert graph.words("step")[3:] == [("step", tick) for tick in range(32, 40)]
+    assert graph.lockstep.policy.timeouts == 0
+
+
+@pytest.mark.parametrize("word", ["fault", "stopped", "homing", "idle"])
+def test_the_world_moves_again_when_the_episode_does_not_come(word):
+    graph = prepared()
+    graph.run(5)
+    graph.lockstep.on_grasp_state(word)
+    graph.run(5)
+    assert [name for name, _ in graph.words("stand", "step")][-10:] == ["stand"] * 5 + ["step"] * 5
+
+
+@pytest.mark.parametrize("word", ["", "idle", "homing", "grasp", "release"])
+def test_a_reset_that_no_episode_has_asked_for_does_not_stop_the_world(word):
+    graph = FakeGraph(control="disarmed", grasp=word)
+    graph.lockstep.stand_until_start()
+    graph.run(5)
+    assert graph.words("stand") == []
+
+
 def test_an_arming_ends_an_idle_pause():
     graph = FakeGraph(control="disarmed")
     graph.after(0.0005, lambda: graph.lockstep.on_control_state("armed"))
@@ -340,8 +402,10 @@ def test_no_behaviour_of_the_partners_stops_time_or_spends_more_than_the_limits(
             word = rng.choice(["armed", "holding", "disarmed", "faulted", "inactive"])
             graph.after(rng.random(), lambda word=word: graph.lockstep.on_control_state(word))
         if rng.random() < 0.1:
-            word = rng.choice(["grasp", "lift", "hold", "release", "homing"])
+            word = rng.choice(["grasp", "lift", "hold", "release", "homing", "resetting"])
             graph.after(rng.random(), lambda word=word: graph.lockstep.on_grasp_state(word))
+        if rng.random() < 0.1:
+            graph.after(rng.random(), graph.lockstep.stand_until_start)
         graph.run(1)
     assert graph.tick == ticks
     lockstep = graph.lockstep

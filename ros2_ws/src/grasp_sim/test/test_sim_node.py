@@ -307,6 +307,28 @@ def test_resets_bring_the_next_object_and_leave_the_robot(stage):
     assert all(set(entry) == {"object", "family", "index"} for entry in told)
 
 
+def test_an_episodes_reset_puts_the_robot_home_and_nothing_moves_until_its_first_frame(stage):
+    probe = stage.ready()
+    probe.target = HOME_POSITION + 0.1
+    probe.say(control="armed")
+    probe.until(lambda: probe.is_near(probe.target))
+    probe.say(control="disarmed", grasp="resetting")
+    probe.more("/clock", 30)
+    assert probe.reset()[0]
+    still = probe.more("/joint_states", 60)[1:]
+    assert all(np.array_equal(message.position, HOME_POSITION) for message in still)
+    probe.seen["/stereo/right/image_rect"].clear()
+    probe.target = HOME_POSITION.copy()
+    probe.say(control="armed")
+    probe.more("/clock", 30)
+    assert probe.seen["/stereo/right/image_rect"] == []
+    probe.say(grasp="grasp")
+    first, second = (nanoseconds(one.header.stamp) for one in probe.more("/stereo/right/image_rect", 2))
+    moves = {nanoseconds(one.header.stamp): np.any(one.velocity) for one in probe.seen["/joint_states"]}
+    assert not moves[first]
+    assert second - first == pytest.approx(1e9 / 30, abs=1)
+
+
 def test_missing_commands_and_targets_are_counted_by_kind_and_time_goes_on(stage):
     probe = stage.ready(command_limit_s=0.2, target_limit_s=0.3)
     probe.answer_commands = probe.answer_frames = False

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from grasp_description.objects import object_set
-from grasp_description.workcell import SPAWN_REGION
-from grasp_sim.spawning import DROP_M, SpawnSequence
+from grasp_description.workcell import SPAWN_CLEARANCE_M, SPAWN_REGION
+from grasp_sim.spawning import SpawnSequence
 
 
 def pose_list(sequence: SpawnSequence, count: int) -> list[tuple]:
@@ -45,7 +45,7 @@ def test_objects_start_upright_just_above_the_table_within_the_region():
     for entry in map(sequence.spawn, range(50)):
         offset = np.abs(entry.position[:2] - SPAWN_REGION.centre)
         assert np.all(offset <= SPAWN_REGION.half_size)
-        assert entry.position[2] == pytest.approx(entry.spec.rest_height_m + DROP_M)
+        assert entry.position[2] == pytest.approx(entry.spec.rest_height_m + SPAWN_CLEARANCE_M)
         assert np.linalg.norm(entry.quaternion) == pytest.approx(1.0)
         assert entry.quaternion[1] == entry.quaternion[2] == 0.0
 

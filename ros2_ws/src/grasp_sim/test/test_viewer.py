@@ -36,7 +36,8 @@ def test_a_missing_package_is_named_with_what_to_do(world, monkeypatch, missing)
 
 def test_the_panel_shows_the_score_and_how_the_last_episode_went():
     page = panel_html({"state": "grasp", "object": "mug_001 [mug]"}, SCORE)
-    assert "6 of 8 – 75 % (41 to 93)" in page
+    assert "6 of 8 grasped – 75 %" in page
+    assert "41 to 93 %" in page
     assert "dropped" in page
     assert "success" in panel_html({}, SCORE | {"last_success": "true"})
 

@@ -109,12 +109,37 @@ def test_a_reset_places_the_object_and_leaves_the_robot_alone(world):
     assert np.array_equal(world.data.qvel[23:], np.zeros(6))
 
 
+def test_a_reset_of_an_episode_leaves_nothing_but_time_of_what_came_before():
+    stirred, fresh = World(WorldConfig(seed=5)), World(WorldConfig(seed=5))
+    play(stirred, 100)
+    fresh.reset_object()
+    for world in (stirred, fresh):
+        world.reset_object(robot_home=True)
+    assert stirred.spawn.index == fresh.spawn.index == 1
+    assert np.array_equal(stirred.joint_position, HOME_POSITION)
+    for tick in range(240):
+        for world in (stirred, fresh):
+            world.step(command_at(tick))
+        assert np.array_equal(state_of(stirred), state_of(fresh))
+    assert stirred.tick == fresh.tick + 100
+
+
+def test_while_the_world_stands_only_time_goes_on(world):
+    play(world, 20)
+    before = state_of(world)
+    world.stand()
+    assert world.tick == 21
+    assert world.time_ns == tick_time_ns(21)
+    assert np.array_equal(state_of(world), before)
+
+
 def test_a_reset_is_refused_where_the_robot_is_in_the_way_and_changes_nothing(world):
     world.reset_object()
     before, mass = state_of(world), world.model.body_mass.copy()
     world.config = replace(world.config, clearance_m=0.6)
-    with pytest.raises(PlacementRefusedError, match=r"within 0\.6 m"):
-        world.reset_object()
+    for robot_home in (False, True):
+        with pytest.raises(PlacementRefusedError, match=r"within 0\.6 m"):
+            world.reset_object(robot_home)
     assert np.array_equal(state_of(world), before)
     assert np.array_equal(world.model.body_mass, mass)
     assert world.spawn.index == 0

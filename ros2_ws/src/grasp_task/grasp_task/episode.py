@@ -105,6 +105,10 @@ _AWAITS_CONTROL = {Request.ARM: ("armed",), Request.DISARM: ("disarmed", "inacti
 """Requests that are over only once /control/state says so too: a late message of before must not count."""
 
 
+_LAST_POSE_S = 0.1
+"""s of the node's clock that the object's last pose, by which an episode is judged, may come after its end"""
+
+
 class Aim(Enum):
     """What the machine is working towards."""
 
@@ -305,8 +309,12 @@ def _progress(state: State, progress: Progress, now: Instant, rules: Rules) -> O
 
 
 def _is_over(state: State, now: Instant, rules: Rules) -> bool:
-    began = state.acting_since_s
-    return began is not None and now.node_s - began >= rules.episode_length_s - 1e-6
+    began, judged_s = state.acting_since_s, state.progress.until_s
+    if began is None:
+        return False
+    # The clock may be ahead of the poses: an episode that is judged ends with its last pose.
+    acted_s = now.node_s - began if judged_s is None else max(judged_s, now.node_s - began - _LAST_POSE_S)
+    return acted_s >= rules.episode_length_s - 1e-6
 
 
 def _gap_s(state: State, now: Instant) -> float:

@@ -148,6 +148,8 @@ class Progress:
     lifted: bool = False
     at_goal: bool = False
     lost: bool = False
+    until_s: float | None = None
+    """s of the episode that have been judged; None where nobody sees the object"""
 
 
 NO_PROGRESS = Progress()

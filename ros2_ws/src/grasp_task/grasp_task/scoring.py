@@ -32,7 +32,7 @@ class EpisodeScorer:
 
         Args:
             position: (3,) m, centre of mass, base frame
-            time_s: s of the node's clock
+            time_s: s since the episode began
         """
         self._seen += 1
         self._criterion.update(position, time_s)

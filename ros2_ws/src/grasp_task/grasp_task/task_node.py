@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,10 @@ _TICK_S = 0.02
 """s of wall time between looks at the limits"""
 _EXPLANATION_S = 0.3
 """s of wall time that the cause of a stop may come after the stop"""
+_ROUNDING_S = 1e-6
+"""s, stamps are rounded to ns"""
+_EARLY_POSES = 64
+"""poses kept at most that came before it was known when the episode began"""
 _LAST_WORDS_S = 1.5
 """s of wall time that an interrupted node takes at most to stop what moves"""
 EXIT_WHOLE, EXIT_ENDED_EARLY, EXIT_NO_INFERENCE, EXIT_INTERRUPTED = 0, 1, 3, 130
@@ -84,6 +89,7 @@ class TaskNode(Node):
         self._console = Console(highlight=False)
         self._events: deque[Event] = deque()
         self._advancing = False
+        self._early_poses: deque[PoseStamped] = deque(maxlen=_EARLY_POSES)
         self._unexplained: tuple[str, float] | None = None
         self._complaints: dict[str, str] = {}
         self._make_publishers()
@@ -150,6 +156,7 @@ class TaskNode(Node):
             case Ask(request):
                 self._desk.take(request)
             case OpenEpisode():
+                self._early_poses.clear()
                 self._scorer.open(*self._desk.object_told, wall_s=now.wall_s)
             case CloseEpisode(cause, counts):
                 began = before.acting_since_s
@@ -195,15 +202,25 @@ class TaskNode(Node):
         if self.state.step is Step.RUN:
             self.scoreboard.counters.inferences += 1
             self._dispatch(TargetAccepted(_seconds(message.stamp)))
+            early = list(self._early_poses)
+            self._early_poses.clear()
+            for pose in early:
+                self._on_object_pose(pose)
 
     def _on_object_pose(self, message: PoseStamped) -> None:
         began, stamp = self.state.acting_since_s, _seconds(message.header.stamp)
-        if began is None or stamp < began:
-            return
-        place = message.pose.position
-        progress = self._scorer.see(np.array([place.x, place.y, place.z]), stamp)
-        if progress != self.state.progress:
-            self._dispatch(progress)
+        if began is None:
+            # That of the first frame comes before the target made from it.
+            self._early_poses.append(message)
+        elif stamp >= began:
+            self._judge(message, stamp - began)
+
+    def _judge(self, message: PoseStamped, acted_s: float) -> None:
+        """Score where the object is after ``acted_s`` of the episode; beyond its end nothing counts."""
+        progress, place = self.state.progress, message.pose.position
+        if acted_s <= self.parameters.rules.episode_length_s + _ROUNDING_S:
+            progress = self._scorer.see(np.array([place.x, place.y, place.z]), acted_s)
+        self._dispatch(replace(progress, until_s=acted_s))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -111,6 +111,22 @@ def test_the_run_ends_after_the_episodes_asked_for_with_everything_stood_down():
     assert not driver.state.failed
 
 
+def test_an_episode_that_is_judged_ends_with_its_last_pose_however_far_the_clock_is():
+    length_s = ATTENDED.episode_length_s
+    driver = running().send(Progress(until_s=0.0)).pass_time(1.5)
+    while driver.now.node_s - 100.0 < length_s:
+        driver.send(TargetAccepted(driver.now.node_s)).pass_time(0.5)
+    driver.send(Progress(lifted=True, until_s=length_s - 0.01))
+    assert driver.state.step is Step.RUN, "the pose of the end is yet to come"
+    driver.send(Progress(lifted=True, at_goal=True, until_s=length_s))
+    assert driver.closed() == [CloseEpisode()]
+
+
+def test_an_episode_whose_last_pose_is_lost_ends_all_the_same():
+    driver = running().send(Progress(until_s=1.0)).pass_time(ATTENDED.episode_length_s + 0.101)
+    assert driver.closed() == [CloseEpisode()]
+
+
 def test_zero_episodes_is_endless():
     driver = Driver(Rules(episodes=0)).send(Start())
     for count in range(1, 51):
