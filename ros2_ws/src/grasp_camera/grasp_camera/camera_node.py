@@ -93,7 +93,7 @@ class CameraNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read parameters and calibration; FAILURE, with the reason in log and diagnostics, if they do not
         fit."""
-        self._refused = ""
+        self._refused = self._idle_monitor.last_error = ""
         try:
             self._load()
         # Whatever else goes wrong in here rclpy would swallow without a word.
@@ -213,9 +213,9 @@ class CameraNode(LifecycleNode):
         capture = self._capture
         now_s = time.monotonic()
         if capture is None:
-            report = self._idle_monitor.report(self.state, (Counter(), Counter()), True, now_s)
+            report = self._idle_monitor.report(self.state, (Counter(), Counter()), False, now_s)
         else:
-            settled = not capture.settling.gave_up
+            settled = capture.settling.settled and not capture.settling.gave_up
             report = capture.monitor.report(capture.state, capture.pairer.counts, settled, now_s)
         source = self._source
         more = {"source": source.describe(), "channels": source.channels} if source is not None else {}

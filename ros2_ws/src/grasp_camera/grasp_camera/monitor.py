@@ -38,6 +38,7 @@ class CameraMonitor:
     Attributes:
         pairs: pairs handed out since construction.
         dark: pairs not handed out because an eye saw nothing.
+        overtaken: pairs not handed out because a newer one had come already.
         reconnections: times the cameras were opened again after they were lost.
         last_error: why they were lost last, or could not be opened; empty if that never happened.
     """
@@ -47,13 +48,13 @@ class CameraMonitor:
         Args:
             rate_hz: pairs a second that are expected.
         """
-        self.pairs = self.dark = self.reconnections = 0
+        self.pairs = self.dark = self.overtaken = self.reconnections = 0
         self.frames = [0, 0]
         self.last_error = ""
         self._rate_hz = rate_hz
         self._skew_ms: deque[float] = deque(maxlen=_WINDOW)
         self._age_ms: deque[float] = deque(maxlen=_WINDOW)
-        self._before: tuple[float, int] | None = None
+        self._before: tuple[float, int, str] | None = None
         self._dropped_before: Counter[str] = Counter()
 
     def record_pair(self, pair: StereoPair, now_ns: int) -> None:
@@ -70,41 +71,39 @@ class CameraMonitor:
         Args:
             state: the capture's state, in a word; ``streaming`` is the good one.
             counts: frames not used, by eye.
-            settled: whether exposure settled, rather than patience ran out.
+            settled: whether exposure has settled; false too once patience ran out.
             now_s: a monotonic clock.
         """
-        rate_hz = self._rate(now_s)
+        rate_hz = self._rate(state, now_s)
+        # Asked for by reason: the capture's thread adds new ones meanwhile, which going through them forbids.
         dropped = Counter(
-            {
-                f"{EYES[eye]}_{reason.value}": count
-                for eye, by_reason in enumerate(counts)
-                for reason, count in by_reason.items()
-            }
+            {f"{EYES[eye]}_{reason.value}": counts[eye][reason] for eye in (0, 1) for reason in Reason}
         )
-        dropped["dark"] = self.dark
+        dropped["dark"], dropped["overtaken"] = self.dark, self.overtaken
         new = dropped - self._dropped_before
         self._dropped_before = dropped
         level, message = self._judge(state, rate_hz, new, settled)
-        values = {"state": state, "rate_hz": f"{rate_hz:.1f}", "pairs": str(self.pairs)}
+        values = {"state": state, "rate_hz": f"{rate_hz or 0.0:.1f}", "pairs": str(self.pairs)}
         values |= {f"{EYES[eye]}_frames": str(count) for eye, count in enumerate(self.frames)}
-        for eye, name in enumerate(EYES):
-            values |= {f"{name}_{reason.value}": str(counts[eye][reason]) for reason in Reason}
+        values |= {name: str(count) for name, count in dropped.items()}
         values |= _percentiles("skew_ms", self._skew_ms) | _percentiles("age_ms", self._age_ms)
         values |= {
-            "dark": str(self.dark),
             "exposure_settled": str(settled).lower(),
             "reconnections": str(self.reconnections),
             "last_error": self.last_error,
         }
         return Report(level, message, values)
 
-    def _rate(self, now_s: float) -> float:
-        before, self._before = self._before, (now_s, self.pairs)
-        if before is None or now_s <= before[0]:
-            return 0.0
+    def _rate(self, state: str, now_s: float) -> float | None:
+        """Pairs a second since the report before; None where not all of that time was streaming."""
+        before, self._before = self._before, (now_s, self.pairs, state)
+        if before is None or now_s <= before[0] or (before[2], state) != ("streaming", "streaming"):
+            return None
         return (self._before[1] - before[1]) / (now_s - before[0])
 
-    def _judge(self, state: str, rate_hz: float, new: Counter[str], settled: bool) -> tuple[int, str]:
+    def _judge(
+        self, state: str, rate_hz: float | None, new: Counter[str], settled: bool
+    ) -> tuple[int, str]:
         if state == "refused":
             return ERROR, self.last_error
         if state in ("stopped", "inactive", "unconfigured", "finalized"):
@@ -112,16 +111,17 @@ class CameraMonitor:
         if state != "streaming":
             return WARN, f"{state}: {self.last_error}" if self.last_error else state
         complaints = [f"{count} {name}" for name, count in new.items()]
-        if rate_hz < 0.9 * self._rate_hz:
+        if rate_hz is not None and rate_hz < 0.9 * self._rate_hz:
             complaints.insert(0, f"{rate_hz:.1f} of {self._rate_hz:g} pairs a second")
         if not settled:
             complaints.append("exposure never settled")
-        text = f"{rate_hz:.1f} pairs a second"
-        return (WARN, "; ".join(complaints)) if complaints else (OK, text)
+        if complaints:
+            return WARN, "; ".join(complaints)
+        return OK, state if rate_hz is None else f"{rate_hz:.1f} pairs a second"
 
 
 def _percentiles(name: str, samples: deque[float]) -> dict[str, str]:
-    values = np.array(samples)
+    values = np.array(list(samples))
     return {
         f"{name}_p{percentile}": f"{np.percentile(values, percentile):.2f}" if len(values) else ""
         for percentile in (50, 99)

@@ -53,6 +53,30 @@ def test_a_low_rate_and_new_drops_are_warned_of_once():
     assert monitor.report("streaming", drops, True, 2.0).level == OK
 
 
+def test_the_rate_of_a_start_is_no_low_rate():
+    monitor = CameraMonitor(30.0)
+    assert monitor.report("streaming", NONE, True, 0.0).level == OK
+    monitor = CameraMonitor(30.0)
+    monitor.report("settling", NONE, False, 0.0)
+    streamed(monitor, 12)
+    started = monitor.report("streaming", NONE, True, 1.0)
+    assert (started.level, started.message) == (OK, "streaming")
+    streamed(monitor, 12)
+    assert monitor.report("streaming", NONE, True, 2.0).level == WARN
+
+
+def test_a_report_bears_that_frames_are_counted_meanwhile():
+    class Growing(Counter):
+        def items(self):
+            raise RuntimeError("dictionary changed size during iteration")
+
+        __iter__ = keys = values = items
+
+    counts = Growing({Reason.REPEATED: 2})
+    report = CameraMonitor(30.0).report("streaming", (counts, Counter()), True, 0.0)
+    assert report.values["left_repeated"] == "2"
+
+
 @pytest.mark.parametrize(
     ("state", "level"),
     [("lost", WARN), ("connecting", WARN), ("settling", WARN), ("refused", ERROR), ("inactive", OK)],
