@@ -116,11 +116,16 @@ class Capture:
         self._become("settling", f"{self._source.describe()}: opened")
 
     def _read(self) -> None:
+        pairs = []
         for frame in self._source.read(_READ_S):
             self.monitor.frames[frame.eye] += 1
             pair = self.pairer.add(frame)
             if pair is not None:
-                self._take(pair)
+                pairs.append(pair)
+        if pairs:
+            # After a stop, or where this machine is too slow, several have come: only the newest is of now.
+            self.monitor.overtaken += len(pairs) - 1
+            self._take(pairs[-1])
         now_s = self._monotonic_s()
         if now_s > self._deadline_s:
             raise CameraLostError(f"{self._source.describe()}: no pair of images any more")

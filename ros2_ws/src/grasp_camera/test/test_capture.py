@@ -110,6 +110,17 @@ def test_cameras_unplugged_and_back_stream_again_after_settling_anew(clock):
     assert bench.said[-1].endswith("next attempt in 0.25 s")
 
 
+def test_of_pairs_that_come_at_once_the_newest_alone_is_handed_on(clock):
+    bench = Bench(clock)
+    bench.run_until("streaming")
+    count, read = len(bench.pairs), bench.source.read
+    bench.source.read = lambda timeout_s: [one for _ in range(3) for one in read(timeout_s)]
+    bench.step()
+    assert len(bench.pairs) == count + 1
+    assert bench.pairs[-1].stamp_ns == clock.now_ns
+    assert bench.capture.monitor.overtaken == 2
+
+
 def test_cameras_that_fall_silent_are_opened_anew(clock):
     bench = Bench(clock)
     bench.run_until("streaming")
