@@ -101,9 +101,7 @@ class CameraMonitor:
             return None
         return (self._before[1] - before[1]) / (now_s - before[0])
 
-    def _judge(
-        self, state: str, rate_hz: float | None, new: Counter[str], settled: bool
-    ) -> tuple[int, str]:
+    def _judge(self, state: str, rate_hz: float | None, new: Counter[str], settled: bool) -> tuple[int, str]:
         if state == "refused":
             return ERROR, self.last_error
         if state in ("stopped", "inactive", "unconfigured", "finalized"):

@@ -1,5 +1,6 @@
 """The capture's life: connecting, settling, streaming, loss, and coming back."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ from camera_samples import FakeSource, FakeTime, picture
 from grasp_camera.backoff import Backoff, BackoffConfig
 from grasp_camera.capture import Capture, CaptureConfig, CaptureThread
 from grasp_camera.errors import CameraConfigError
-from grasp_camera.frames import StereoPair
+from grasp_camera.frames import Frame, StereoPair
 from grasp_camera.pairing import Reason
 from grasp_camera.settling import SettlingConfig, SettlingDetector
 
@@ -108,6 +109,22 @@ def test_cameras_unplugged_and_back_stream_again_after_settling_anew(clock):
     bench.source.plugged = False
     bench.run_until("lost")
     assert bench.said[-1].endswith("next attempt in 0.25 s")
+
+
+def test_cameras_whose_clock_falls_back_are_opened_anew(clock):
+    bench = Bench(clock)
+    ahead_ns, read = 10**15, bench.source.read
+
+    def on_their_own_clock(timeout_s: float) -> list[Frame]:
+        return [replace(one, clock="own", time_ns=one.time_ns + ahead_ns) for one in read(timeout_s)]
+
+    bench.source.read = on_their_own_clock
+    bench.run_until("streaming")
+    ahead_ns = 0
+    bench.run_until("lost")
+    bench.run_until("streaming")
+    bench.run_for(0.5)
+    assert bench.pairs[-1].stamp_ns == clock.now_ns
 
 
 def test_of_pairs_that_come_at_once_the_newest_alone_is_handed_on(clock):
