@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from grasp_camera.backoff import Backoff, BackoffConfig
-from grasp_camera.errors import CameraConfigError, CameraLostError
+from grasp_camera.errors import CameraConfigError, CameraEndedError, CameraLostError
 from grasp_camera.frames import Source, StereoPair
 from grasp_camera.monitor import CameraMonitor
 from grasp_camera.pairing import FramePairer, PairingConfig
@@ -23,6 +23,8 @@ __all__ = ["Capture", "CaptureConfig", "CaptureThread"]
 
 _READ_S = 0.05
 """s, longest wait in one step"""
+_READING = ("settling", "streaming")
+"""states in which frames come, and a step waits for them"""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,7 @@ class Capture:
 
     Attributes:
         state: ``connecting``, ``settling``, ``streaming``, ``lost`` (waiting for the next attempt),
-        ``refused`` (no
-            attempt would help) or ``stopped``.
+            ``refused`` (no attempt would help), ``ended`` (a recording) or ``stopped``.
     """
 
     def __init__(
@@ -64,8 +65,7 @@ class Capture:
         """
         Args:
             deliver: called with every pair that is fit for use, from the thread that steps. A
-            CameraConfigError
-                that it raises ends the capture.
+                CameraConfigError that it raises ends the capture.
             say: called with a line when something changes.
         """
         self.state = "connecting"
@@ -80,13 +80,14 @@ class Capture:
 
     def step(self) -> None:
         """Do the next thing: connect, read, or wait."""
-        if self.state in ("refused", "stopped"):
-            return
         try:
             if self.state in ("connecting", "lost"):
                 self._connect()
-            else:
+            elif self.state in _READING:
                 self._read()
+        except CameraEndedError as error:
+            self._source.close()
+            self._become("ended", str(error))
         except CameraLostError as error:
             self._lose(str(error))
         except CameraConfigError as error:
@@ -101,7 +102,7 @@ class Capture:
     def stop(self) -> None:
         """Let go of the cameras for good."""
         self._source.close()
-        if self.state != "refused":
+        if self.state not in ("refused", "ended"):
             self._become("stopped", "")
 
     def _connect(self) -> None:
@@ -180,7 +181,7 @@ class CaptureThread:
         try:
             while not self._stopping.is_set():
                 self._capture.step()
-                if self._capture.state in ("lost", "refused", "connecting"):
+                if self._capture.state not in _READING:
                     self._stopping.wait(0.02)
         # Nobody waits for this thread: what it dies of has to stand in the diagnostics.
         except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CalibrationFileError", "CameraConfigError", "CameraLostError"]
+__all__ = ["CalibrationFileError", "CameraConfigError", "CameraEndedError", "CameraLostError"]
 
 
 class CalibrationFileError(ValueError):
@@ -11,6 +11,10 @@ class CalibrationFileError(ValueError):
 
 class CameraConfigError(ValueError):
     """What was asked of the cameras cannot be: no retry helps."""
+
+
+class CameraEndedError(RuntimeError):
+    """A recording has been shown to its end: there is nothing to wait for."""
 
 
 class CameraLostError(RuntimeError):

@@ -71,6 +71,7 @@ class Source(Protocol):
 
         Raises:
             CameraLostError: a camera has gone.
+            CameraEndedError: a recording is at its end.
         """
         ...
 

@@ -104,7 +104,7 @@ class CameraMonitor:
     def _judge(self, state: str, rate_hz: float | None, new: Counter[str], settled: bool) -> tuple[int, str]:
         if state == "refused":
             return ERROR, self.last_error
-        if state in ("stopped", "inactive", "unconfigured", "finalized"):
+        if state in ("stopped", "ended", "inactive", "unconfigured"):
             return OK, state
         if state != "streaming":
             return WARN, f"{state}: {self.last_error}" if self.last_error else state

@@ -8,7 +8,7 @@ from camera_samples import FakeSource, FakeTime, picture
 
 from grasp_camera.backoff import Backoff, BackoffConfig
 from grasp_camera.capture import Capture, CaptureConfig, CaptureThread
-from grasp_camera.errors import CameraConfigError
+from grasp_camera.errors import CameraConfigError, CameraEndedError
 from grasp_camera.frames import Frame, StereoPair
 from grasp_camera.pairing import Reason
 from grasp_camera.settling import SettlingConfig, SettlingDetector
@@ -195,6 +195,21 @@ def test_an_image_of_another_size_than_the_calibrations_ends_the_capture(clock):
     bench.capture._deliver = deliver
     bench.run_until("refused")
     assert bench.source.closed == 1
+
+
+def test_a_recording_at_its_end_is_not_begun_again(clock):
+    bench = Bench(clock)
+    bench.run_until("streaming")
+
+    def read(timeout_s: float) -> list[Frame]:
+        raise CameraEndedError("recorded images: at their end")
+
+    bench.source.read = read
+    bench.run_until("ended")
+    bench.run_for(10.0)
+    assert (bench.capture.state, len(bench.source.attempts), bench.source.closed) == ("ended", 1, 1)
+    bench.capture.stop()
+    assert bench.capture.state == "ended"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

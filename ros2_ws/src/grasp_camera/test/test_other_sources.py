@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from camera_samples import START_NS, FakeTime, picture
 
-from grasp_camera.errors import CameraConfigError, CameraLostError
+from grasp_camera.errors import CameraConfigError, CameraEndedError, CameraLostError
 from grasp_camera.frames import Frame
 from grasp_camera.sources import SourceConfig, make_source
 from grasp_camera.sources.recorded import RecordedSource
@@ -168,7 +168,7 @@ def test_a_recording_without_loop_ends(recording, clock):
     source = recorded(recording, clock, loop=False)
     source.open()
     assert len([one for _ in range(3) for one in source.read(1.0)]) == 6
-    with pytest.raises(CameraLostError, match="at their end"):
+    with pytest.raises(CameraEndedError, match="at their end"):
         source.read(0.05)
 
 

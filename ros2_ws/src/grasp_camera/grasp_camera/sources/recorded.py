@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from grasp_camera.errors import CameraConfigError, CameraLostError
+from grasp_camera.errors import CameraConfigError, CameraEndedError
 from grasp_camera.frames import EYES, HOST_CLOCK, Frame
 from grasp_camera.sources.choice import SourceConfig
 
@@ -60,10 +60,10 @@ class RecordedSource:
         self._number, self._first_ns = 0, self._system_ns()
 
     def read(self, timeout_s: float) -> list[Frame]:
-        """The next pair when its time has come; raises CameraLostError at the end of a recording without
+        """The next pair when its time has come; raises CameraEndedError at the end of a recording without
         loop."""
         if self._number >= len(self._names) and not self._config.loop:
-            raise CameraLostError(f"{self.describe()}: at their end")
+            raise CameraEndedError(f"{self.describe()}: at their end")
         due_ns = self._first_ns + round(1e9 * self._number / self._config.rate_hz)
         wait_s = 1e-9 * (due_ns - self._system_ns())
         if wait_s > 0:
