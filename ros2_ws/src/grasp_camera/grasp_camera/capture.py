@@ -23,6 +23,8 @@ __all__ = ["Capture", "CaptureConfig", "CaptureThread"]
 
 _READ_S = 0.05
 """s, longest wait in one step"""
+_MOST_SKEW_PERIODS = 0.55
+"""frame periods: half of one is what cameras that run free need; the rest is jitter"""
 _READING = ("settling", "streaming")
 """states in which frames come, and a step waits for them"""
 
@@ -43,6 +45,15 @@ class CaptureConfig:
     """when exposure has settled"""
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
     """waits between attempts to reach the cameras"""
+
+    def __post_init__(self) -> None:
+        most_s = _MOST_SKEW_PERIODS / self.rate_hz
+        if self.pairing.max_skew_s > most_s:
+            raise CameraConfigError(
+                f"max_skew_s is {self.pairing.max_skew_s:g}; expected at most {most_s:.4f} s, "
+                f"{_MOST_SKEW_PERIODS:g} of a frame period at {self.rate_hz:g} Hz: beyond, a lost frame "
+                "would leave every image paired with its partner's neighbour"
+            )
 
 
 class Capture:

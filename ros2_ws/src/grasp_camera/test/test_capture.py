@@ -10,7 +10,7 @@ from grasp_camera.backoff import Backoff, BackoffConfig
 from grasp_camera.capture import Capture, CaptureConfig, CaptureThread
 from grasp_camera.errors import CameraConfigError, CameraEndedError
 from grasp_camera.frames import Frame, StereoPair
-from grasp_camera.pairing import Reason
+from grasp_camera.pairing import PairingConfig, Reason
 from grasp_camera.settling import SettlingConfig, SettlingDetector
 
 CONFIG = CaptureConfig(rate_hz=20.0, silence_s=0.5, start_s=2.0, backoff=BackoffConfig(0.25, 2.0, 2.0))
@@ -232,6 +232,12 @@ def test_a_stopped_thread_lets_go_of_the_cameras(clock):
     thread.stop()
     assert bench.capture.state == "stopped"
     assert bench.source.closed >= 1
+
+
+def test_a_skew_that_would_pair_neighbours_is_refused():
+    CaptureConfig(rate_hz=30.0, pairing=PairingConfig(max_skew_s=0.018))
+    with pytest.raises(CameraConfigError, match=r"max_skew_s is 0\.019; expected at most 0\.0183 s"):
+        CaptureConfig(rate_hz=30.0, pairing=PairingConfig(max_skew_s=0.019))
 
 
 def test_settling_looks_at_both_eyes():

@@ -71,6 +71,15 @@ def test_a_frame_lost_on_one_side_costs_its_moment_alone():
     assert pairer.counts[1][Reason.LOST] == 1
 
 
+@pytest.mark.parametrize("periods", [0.05, 0.3, 0.44])
+def test_cameras_that_run_free_find_back_to_their_partners_after_a_lost_frame(periods):
+    pairer = FramePairer(PairingConfig(max_skew_s=0.55 * PERIOD_NS / 1e9))
+    apart_ns = round(periods * PERIOD_NS)
+    times = [(eye, n, START_NS + n * PERIOD_NS + eye * apart_ns) for n in range(1, 9) for eye in (0, 1)]
+    pairs = fed(pairer, [frame(*one) for one in times if one[:2] != (0, 4)])
+    assert [pair.skew_ns for pair in pairs] == [apart_ns] * 7
+
+
 def test_one_eye_may_lag_by_some_frames():
     pairer = FramePairer()
     left = [frame(0, number) for number in range(1, 4)]
