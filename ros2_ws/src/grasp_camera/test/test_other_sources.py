@@ -185,6 +185,7 @@ def test_an_empty_recording_is_refused(tmp_path, clock):
         ({"devices": ("1", "1")}, "expected two different ones"),
         ({"devices": ("1", "")}, "realsense_pair expects 2"),
         ({"sync": "wireless"}, "sync is 'wireless'; expected host or hardware"),
+        ({"auto_exposure": False}, "exposure is 0; without auto_exposure expected more than 0"),
         ({"fourcc": "YUY"}, "fourcc is 'YUY'"),
     ],
 )

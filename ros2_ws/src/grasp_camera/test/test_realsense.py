@@ -163,6 +163,18 @@ def test_hardware_sync_is_refused_where_a_camera_has_none(pair):
         bench.source.open()
 
 
+def test_an_exposure_that_the_camera_cannot_is_refused_rather_than_tried_again_and_again():
+    cameras = [with_option(SoftwareCamera(serial), rs.option.exposure) for serial in ("111", "222")]
+    fixed = COLOUR | {"auto_exposure": False}
+    bench = Bench(cameras, **(fixed | {"exposure": 150.0}))
+    bench.source.open()
+    assert [one.sensor.get_option(rs.option.exposure) for one in cameras] == [150.0, 150.0]
+    bench.source.close()
+    bench = Bench(cameras, **(fixed | {"exposure": 300.0}))
+    with pytest.raises(CameraConfigError, match="RealSense 111: exposure is 300; its sensor takes 0 to 260"):
+        bench.source.open()
+
+
 def test_global_time_is_asked_for_and_the_projector_switched_off():
     camera = SoftwareCamera("333", infrared=True)
     for option in (rs.option.global_time_enabled, rs.option.emitter_enabled):

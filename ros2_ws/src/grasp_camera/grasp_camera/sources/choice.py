@@ -64,6 +64,11 @@ class SourceConfig:
             raise CameraConfigError(f"devices is {list(self.devices)}; expected two different ones")
         if self.sync not in SYNCS:
             raise CameraConfigError(f"sync is {self.sync!r}; expected {' or '.join(SYNCS)}")
+        if not self.auto_exposure and self.exposure <= 0.0:
+            raise CameraConfigError(
+                f"exposure is {self.exposure:g}; without auto_exposure expected more than 0, in the camera's "
+                "own unit"
+            )
         if len(self.fourcc) != 4:
             raise CameraConfigError(f"fourcc is {self.fourcc!r}; expected four letters such as MJPG")
 

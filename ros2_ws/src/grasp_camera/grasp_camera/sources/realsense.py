@@ -202,7 +202,7 @@ class RealSenseSource:
 
 def _library() -> Any:
     try:
-        import pyrealsense2
+        import pyrealsense2  # type: ignore[import-not-found]
     except ImportError as error:
         raise CameraConfigError(
             f"pyrealsense2 cannot be loaded ({error}); it needs: pip install pyrealsense2, apt install "
@@ -224,5 +224,10 @@ def _set(sensor: Any, option: Any, value: float, serial: str) -> None:
     if not sensor.supports(option):
         raise CameraConfigError(
             f"RealSense {serial}: its sensor has no option {option.name}; asked for {value:g}"
+        )
+    span = sensor.get_option_range(option)
+    if not span.min <= value <= span.max:
+        raise CameraConfigError(
+            f"RealSense {serial}: {option.name} is {value:g}; its sensor takes {span.min:g} to {span.max:g}"
         )
     sensor.set_option(option, value)
