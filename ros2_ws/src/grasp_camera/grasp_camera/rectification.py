@@ -8,7 +8,7 @@ Sampling at the policy's few pixels at once would pick single raw pixels, noise 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -62,7 +62,7 @@ class StereoRectifier:
         self.calibration, self.view = calibration, view
         self._scale = _scale(calibration, view)
         for camera in calibration.cameras:
-            _check_covered(camera, view)
+            _check_covered(camera, view, self._scale)
         self._maps = [_maps(camera, view, self._scale, cv2.CV_16SC2) for camera in calibration.cameras]
 
     def rectify(self, images: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -101,23 +101,22 @@ def _maps(
     return cv2.initUndistortRectifyMap(camera.k, camera.d, camera.r, view.k(scale), size, kind)
 
 
-def _black_share(camera: CameraCalibration, view: NominalView) -> float:
-    x, y = _maps(camera, view, 1, cv2.CV_32FC1)
+def _black_share(camera: CameraCalibration, view: NominalView, scale: int) -> float:
+    """Share of the samples that lie outside the raw image."""
+    x, y = _maps(camera, view, scale, cv2.CV_32FC1)
     inside = (x >= 0) & (x <= camera.width - 1) & (y >= 0) & (y <= camera.height - 1)
     return 1.0 - float(inside.mean())
 
 
-def _check_covered(camera: CameraCalibration, view: NominalView) -> None:
-    share = _black_share(camera, view)
+def _check_covered(camera: CameraCalibration, view: NominalView, scale: int) -> None:
+    # At the samples themselves: those of the outermost pixels reach beyond the pixels' centres.
+    share = _black_share(camera, view, scale)
     if share == 0.0:
         return
-    fitting = [
-        fovy
-        for fovy in np.arange(view.fovy_deg, 1.0, -0.5)
-        if _black_share(camera, NominalView(view.width, view.height, float(fovy))) == 0.0
-    ]
+    narrower = (replace(view, fovy_deg=float(fovy)) for fovy in np.arange(view.fovy_deg, 1.0, -0.5))
+    covered = (one.fovy_deg for one in narrower if _black_share(camera, one, scale) == 0.0)
     raise CameraConfigError(
-        f"camera {camera.name} does not see {100 * share:.1f} % of a rectified view of {view.fovy_deg:g} "
-        f"degrees vertically ({view.width}x{view.height} px); it covers {fitting[0] if fitting else 0:g} "
-        "degrees"
+        f"camera {camera.name} does not see {max(100 * share, 0.1):.1f} % of a rectified view of "
+        f"{view.fovy_deg:g} degrees vertically ({view.width}x{view.height} px); it covers "
+        f"{next(covered, 0.0):g} degrees"
     )

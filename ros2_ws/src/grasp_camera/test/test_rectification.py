@@ -80,6 +80,17 @@ def test_a_field_of_view_beyond_the_cameras_is_refused_with_what_they_cover():
         StereoRectifier(calibration(), NominalView(64, 48, 60.0))
 
 
+def test_the_outermost_pixels_are_made_of_what_the_camera_sees_alone():
+    camera = calibration().left
+    widest = np.degrees(2 * np.arctan(0.5 * (camera.height - 1) / camera.k[1, 1]))
+    white = np.full((480, 640, 3), 200, np.uint8)
+    left, _ = StereoRectifier(calibration(), NominalView(64, 48, widest)).rectify((white, white))
+    assert left.min() == 200
+    # The samples' centres reach as far out as the raw image's; a little more, and the first would be black.
+    with pytest.raises(CameraConfigError, match=r"does not see 0\.\d % of a rectified view"):
+        StereoRectifier(calibration(), NominalView(64, 48, widest + 0.2))
+
+
 def test_an_image_of_another_size_is_refused():
     rectifier = StereoRectifier(calibration(), VIEW)
     good = picture(0, (640, 480))
