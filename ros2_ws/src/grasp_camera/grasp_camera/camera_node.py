@@ -172,6 +172,14 @@ class CameraNode(LifecycleNode):
 
     def _publish_pair(self, pair: StereoPair) -> None:
         """Called from the capture's thread."""
+        try:
+            self._publish_images(pair)
+        except RuntimeError:
+            # A signal takes the context away under the publishers; anything else is a fault.
+            if self.context.ok():
+                raise
+
+    def _publish_images(self, pair: StereoPair) -> None:
         stamp = stamp_of(pair.stamp_ns)
         assert self._settings is not None
         if self._settings.publish_raw:

@@ -17,6 +17,8 @@ import rclpy
 import yaml
 from camera_samples import calibration, picture
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -353,21 +355,32 @@ def test_every_parameter_of_the_shipped_file_is_declared_and_within_range(contex
         node.destroy_node()
 
 
-def test_the_process_ends_well_on_a_signal():
+def test_the_process_ends_well_on_a_signal_while_it_streams(recording, folder):
+    # In a namespace: rclpy keeps the lifecycle services of this process's earlier, destroyed nodes reachable.
+    command = [sys.executable, "-m", "grasp_camera.camera_node", "--ros-args", "-r", "__ns:=/alone"]
+    told = {"source": "recorded", "devices": f"['{recording}']", "calibration": folder, "rate_hz": 100}
+    told |= {"raw_width": RAW[0], "raw_height": RAW[1], "fovy_deg": FOVY_DEG}
+    command += [word for name, value in told.items() for word in ("-p", f"{name}:={value}")]
     environment = os.environ | {"ROS_DOMAIN_ID": str(DOMAIN)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "grasp_camera.camera_node"], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     context = Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     try:
         ear = Ear(context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(ear)
+        client = ear.create_client(ChangeState, "/alone/grasp_camera/change_state")
+        assert client.wait_for_service(timeout_sec=60.0)
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            executor.spin_until_future_complete(future, timeout_sec=60.0)
+            response = future.result()
+            assert response is not None
+            assert response.success
         deadline = time.monotonic() + 60.0
-        while not ear.states():
+        while "streaming" not in ear.states():
             assert process.poll() is None
-            assert time.monotonic() < deadline, "the node never said its state"
+            assert time.monotonic() < deadline, f"the node never streamed: {ear.states()}"
             executor.spin_once(timeout_sec=0.1)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60.0)
