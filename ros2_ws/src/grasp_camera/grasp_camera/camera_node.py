@@ -40,6 +40,8 @@ __all__ = ["CameraNode", "main"]
 _SENSOR_QOS = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _STATE_PERIOD_S = 0.05
+_STOP_S = 15.0
+"""s that a capture may take to end: opening a RealSense camera takes a few"""
 
 
 class CameraNode(LifecycleNode):
@@ -93,17 +95,15 @@ class CameraNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read parameters and calibration; FAILURE, with the reason in log and diagnostics, if they do not
         fit."""
+        if not self._stop():
+            return TransitionCallbackReturn.FAILURE
         self._refused = self._idle_monitor.last_error = ""
         try:
             self._load()
         # Whatever else goes wrong in here rclpy would swallow without a word.
         except Exception as error:  # noqa: BLE001
             self._forget()
-            self._refused = (
-                str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            )
-            self._idle_monitor.last_error = self._refused
-            self.get_logger().error(f"refused: {self._refused}")
+            self._refuse(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
 
@@ -117,7 +117,8 @@ class CameraNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop streaming and let go of the cameras."""
-        self._stop()
+        if not self._stop():
+            return TransitionCallbackReturn.ERROR
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -154,10 +155,11 @@ class CameraNode(LifecycleNode):
             spec = read_spec(parameters.policy)
             view = NominalView(spec.image_width, spec.image_height, spec.fovy_deg)
             check_cameras(spec, calibration, view)
-        if not has_hand_eye(calibration):
-            self.get_logger().warning(
-                f"{parameters.calibration}: no hand-eye calibration: where the cameras stand was not checked"
-            )
+            if not has_hand_eye(calibration):
+                self.get_logger().warning(
+                    f"{parameters.calibration}: no hand-eye calibration: where the cameras stand was not "
+                    f"held against {parameters.policy}"
+                )
         self._publish_transforms(calibration.transforms)
         return StereoRectifier(calibration, view)
 
@@ -181,8 +183,7 @@ class CameraNode(LifecycleNode):
 
     def _publish_images(self, pair: StereoPair) -> None:
         stamp = stamp_of(pair.stamp_ns)
-        assert self._settings is not None
-        if self._settings.publish_raw:
+        if self._settings is not None and self._settings.publish_raw:
             for eye, image in enumerate(pair.images):
                 self._raw_publishers[eye].publish(
                     image_message(image, stamp, f"stereo_{EYES[eye]}_raw_optical_frame")
@@ -203,10 +204,21 @@ class CameraNode(LifecycleNode):
         else:
             self.get_logger().info(text)
 
-    def _stop(self) -> None:
+    def _stop(self) -> bool:
+        """Whether the cameras were let go of; if not, a camera's library hangs, and the node is refused."""
+        self._capture = None
         if self._thread is not None:
-            self._thread.stop()
-        self._thread = self._capture = None
+            try:
+                self._thread.stop(_STOP_S)
+            except RuntimeError as error:
+                self._refuse(str(error))
+                return False
+        self._thread = None
+        return True
+
+    def _refuse(self, reason: str) -> None:
+        self._refused = self._idle_monitor.last_error = reason
+        self.get_logger().error(f"refused: {reason}")
 
     def _forget(self) -> None:
         self._stop()

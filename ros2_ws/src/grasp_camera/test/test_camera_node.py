@@ -204,6 +204,44 @@ def test_states_and_diagnostics_tell_the_life_of_the_cameras(context, recording,
         assert made.node.trigger_cleanup() is SUCCESS
 
 
+class HangingSource:
+    """A camera whose library does not come back, until it is let go."""
+
+    channels = "rgb"
+
+    def __init__(self) -> None:
+        self.held, self.go = threading.Event(), threading.Event()
+
+    def describe(self) -> str:
+        return "a camera that hangs"
+
+    def open(self) -> None:
+        self.held.set()
+        self.go.wait(60.0)
+
+    def read(self, timeout_s: float) -> list:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_capture_that_does_not_end_is_said_and_never_doubled(context, recording, folder, monkeypatch):
+    monkeypatch.setattr("grasp_camera.camera_node._STOP_S", 0.1)
+    source = HangingSource()
+    with bench(context, source, **recorded(recording, calibration=str(folder))) as made:
+        made.start()
+        assert source.held.wait(60.0)
+        assert made.node.trigger_deactivate() is TransitionCallbackReturn.ERROR
+        made.wait_for(lambda: made.ear.states()[-1:] == ["refused"], "refused")
+        made.wait_for(lambda: "library hangs" in made.ear.said("last_error"), "the reason is said")
+        assert made.node.trigger_configure() is FAILURE
+        source.go.set()
+        monkeypatch.setattr("grasp_camera.camera_node._STOP_S", 60.0)
+        made.start()
+        made.wait_for(lambda: made.ear.states()[-1] != "refused", "a new capture")
+
+
 def test_raw_images_alone_serve_calibration(context, recording):
     with bench(context, **recorded(recording, publish_raw=True)) as made:
         made.start()

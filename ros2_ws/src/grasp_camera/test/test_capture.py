@@ -229,7 +229,7 @@ def test_a_thread_that_dies_says_of_what(clock):
 def test_a_stopped_thread_lets_go_of_the_cameras(clock):
     bench = Bench(clock)
     thread = CaptureThread(bench.capture)
-    thread.stop()
+    thread.stop(15.0)
     assert bench.capture.state == "stopped"
     assert bench.source.closed >= 1
 
