@@ -39,6 +39,8 @@ class QualityLimits:
     there."""
     most_outlier_px: float = 1.0
     """px, largest RMS reprojection error of one view before it is taken for a mistake."""
+    most_rms_px: float = 0.7
+    """px, largest RMS reprojection error over all views."""
     most_focal_error: float = 0.0025
     """Largest standard error of the focal lengths, as a share of them."""
     most_baseline_error_mm: float = 0.25

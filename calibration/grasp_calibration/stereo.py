@@ -52,6 +52,7 @@ class _Eye:
     k: np.ndarray
     d: np.ndarray
     focal_error: float
+    rms_px: float
     view_rms_px: np.ndarray
 
 
@@ -89,6 +90,8 @@ def calibrate_stereo(
     kept.require(limits.least_views)
     if len(kept.pairs) < len(views.pairs):
         eyes = [_calibrate_eye(board, kept, index, limits, LENS_MODELS[lens]) for index in (0, 1)]
+    for index, eye in enumerate(eyes):
+        _check_eye(eye, index, kept, limits, lens)
     steady = _simultaneous(board, kept, eyes, limits, LENS_MODELS[lens])
     joint = _calibrate_pair(board, steady, eyes, LENS_MODELS[lens] | cv2.CALIB_USE_INTRINSIC_GUESS)
     return _result(board, steady, eyes, joint, limits, lens)
@@ -132,7 +135,7 @@ def _calibrate_eye(
     objects = [corners[pair.eyes[index].ids].astype(np.float32) for pair in views.pairs]
     points = [pair.eyes[index].points.astype(np.float32) for pair in views.pairs]
     try:
-        _, k, d, rotations, _, errors, _, view_rms = cv2.calibrateCameraExtended(
+        rms, k, d, rotations, _, errors, _, view_rms = cv2.calibrateCameraExtended(
             objects, points, views.size, np.eye(3), np.zeros(5), flags=flags, criteria=_CRITERIA
         )
     except cv2.error as error:
@@ -142,13 +145,24 @@ def _calibrate_eye(
     matrices = [cv2.Rodrigues(rotation)[0] for rotation in rotations]
     check_variety(limits, EYES[index], views.size, points, matrices, views.refusals)
     share = float(np.max(np.ravel(errors)[:2] / np.array([k[0, 0], k[1, 1]])))
-    if not share <= limits.most_focal_error:
+    return _Eye(k, np.ravel(d), share, float(rms), np.ravel(view_rms))
+
+
+def _check_eye(eye: _Eye, index: int, views: PairViews, limits: QualityLimits, lens: str) -> None:
+    """Whether one eye's intrinsics are good; only once the views that contradict the others are gone."""
+    if not eye.rms_px <= limits.most_rms_px:
         raise CalibrationRefusedError(
-            f"{EYES[index]}: the focal length is known to {100 * share:.2f} % only; expected "
+            f"{EYES[index]}: corners are off by {eye.rms_px:.2f} px RMS over all views; expected "
+            f"{limits.most_rms_px:g} px at most: a board that is not flat, or a lens that {lens} does not "
+            "describe",
+            views.refusals,
+        )
+    if not eye.focal_error <= limits.most_focal_error:
+        raise CalibrationRefusedError(
+            f"{EYES[index]}: the focal length is known to {100 * eye.focal_error:.2f} % only; expected "
             f"{100 * limits.most_focal_error:.2f} %: more views, nearer, and more tilted",
             views.refusals,
         )
-    return _Eye(k, np.ravel(d), share, np.ravel(view_rms))
 
 
 def _calibrate_pair(board: BoardConfig, views: PairViews, eyes: Sequence[_Eye], flags: int) -> _Joint:
@@ -187,6 +201,13 @@ def _result(
         raise CalibrationRefusedError(
             f"the left camera lies at ({x:.0f}, {y:.0f}, {z:.0f}) mm in the right camera's frame; expected "
             "it to the left, x negative: are left and right swapped, or is a camera upside down?",
+            views.refusals,
+        )
+    if not joint.rms_px <= limits.most_rms_px:
+        raise CalibrationRefusedError(
+            f"corners are off by {joint.rms_px:.2f} px RMS in both eyes together, by "
+            f"{max(eye.rms_px for eye in eyes):.2f} px in one alone; expected {limits.most_rms_px:g} px at "
+            "most: the two images of a view were not taken at the same moment, or the board moved",
             views.refusals,
         )
     calibration = _rectified(views.size, joint, lens)

@@ -9,10 +9,11 @@ import pytest
 from rendered import BOARD, look_at_board, save
 from synthetic_views import seen_by_projection
 
+from grasp_calibration.board import Detection
 from grasp_calibration.cli import main
 from grasp_calibration.errors import CalibrationRefusedError
 from grasp_calibration.geometry import pose
-from grasp_calibration.quality import QualityLimits
+from grasp_calibration.quality import QualityLimits, problem_of_view
 from grasp_calibration.stereo import calibrate_stereo
 from grasp_calibration.views import Pair, PairViews, judged_views, read_pairs
 
@@ -126,6 +127,26 @@ def test_swapped_eyes_are_refused(good_views):
         calibrate_stereo(BOARD, PairViews(good_views.size, swapped, ()))
 
 
+def test_a_lens_that_the_model_does_not_describe_is_refused(good_views):
+    def through_ripples(found: Detection) -> Detection:
+        return Detection(found.ids, found.points + 1.5 * np.sin(found.points[:, ::-1] / 25.0))
+
+    bent = tuple(Pair(one.name, tuple(map(through_ripples, one.eyes))) for one in good_views.pairs)
+    with pytest.raises(CalibrationRefusedError, match="a lens that plumb_bob does not describe"):
+        calibrate_stereo(BOARD, PairViews(good_views.size, bent, ()))
+
+
+def test_eyes_that_never_saw_the_same_moment_are_refused(good_views):
+    rng = np.random.default_rng(9)
+
+    def later(found: Detection) -> Detection:
+        return Detection(found.ids, found.points + rng.uniform(-6, 6, 2))
+
+    late = tuple(Pair(one.name, (one.eyes[0], later(one.eyes[1]))) for one in good_views.pairs)
+    with pytest.raises(CalibrationRefusedError, match=r"in both eyes together, .* the same moment"):
+        calibrate_stereo(BOARD, PairViews(good_views.size, late, ()))
+
+
 def test_boards_that_are_never_tilted_are_refused(rig):
     rng = np.random.default_rng(5)
     parallel = [look_at_board(rng, rng.uniform(0.35, 0.7), 0, 0.3) for _ in range(25)]
@@ -141,9 +162,6 @@ def test_a_board_that_stays_in_the_middle_is_refused_with_the_parts_never_seen(r
 
 
 def test_corners_in_one_line_are_refused(good_views):
-    from grasp_calibration.board import Detection
-    from grasp_calibration.quality import problem_of_view
-
     whole = good_views.pairs[0].eyes[0]
     line = np.flatnonzero(whole.ids // (BOARD.columns - 1) == 1)
     limits = replace(LIMITS, least_corners=4)
