@@ -32,7 +32,7 @@ class CheckLimits:
     most_epipolar_px: float = 0.5
     """px, RMS difference of rows of the same corner in the two rectified images."""
     most_length_error: float = 0.005
-    """Largest median error of the squares' sides as triangulated, as a share of them."""
+    """Largest median error of triangulated distances between corners, as a share of them."""
     least_views: int = 3
     """Views needed to judge."""
 
@@ -48,7 +48,7 @@ class ViewCheck:
     epipolar_px: float
     """px, RMS difference of rows"""
     length_error: float
-    """mean error of the squares' sides by triangulation, as a share; positive: too long"""
+    """mean error of the triangulated distances between corners, as a share; positive: too long"""
 
 
 @dataclass(frozen=True)

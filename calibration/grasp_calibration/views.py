@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,37 +105,32 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS}
 
 
-def judged_views(
-    board: BoardConfig,
-    limits: QualityLimits,
-    images: Iterable[StereoImages],
-    drop_repeated: bool = True,
-) -> PairViews:
+def judged_views(board: BoardConfig, limits: QualityLimits, images: Iterable[StereoImages]) -> PairViews:
     """Find the board in every pair, and judge.
-
-    Args:
-        drop_repeated: whether views that show the board where an earlier one did are refused.
 
     Raises:
         CalibrationRefusedError: no image is readable.
     """
-    size: tuple[int, int] | None = None
+    # Images are let go of one by one; which size is the right one is known in the end only.
+    looked_at = [(one.name, *_judged(board, limits, one)) for one in images]
+    sizes = Counter(size for _, size, _, _ in looked_at if size is not None)
+    if not sizes:
+        refused = [Refusal(name, problem) for name, _, problem, _ in looked_at]
+        raise CalibrationRefusedError("no readable pair of images", refused)
+    (usual, _), *_ = sizes.most_common(1)
     pairs: list[Pair] = []
     refusals: list[Refusal] = []
-    for one in images:
-        problem, pair = one.problem, None
-        if one.images is not None:
-            size = size or _size(one.images[0])
-            problem, pair = _judged(board, limits, one.name, one.images, size)
-        if pair is not None and drop_repeated:
+    for name, size, found, pair in looked_at:
+        problem = found
+        if size is not None and size != usual:
+            problem = f"images are {size[0]}x{size[1]} px; expected {usual[0]}x{usual[1]} like most"
+        elif pair is not None:
             problem = _repeats(pair, pairs)
         if problem or pair is None:
-            refusals.append(Refusal(one.name, problem))
+            refusals.append(Refusal(name, problem))
         else:
             pairs.append(pair)
-    if size is None:
-        raise CalibrationRefusedError("no readable pair of images", refusals)
-    return PairViews(size, tuple(pairs), tuple(refusals))
+    return PairViews(usual, tuple(pairs), tuple(refusals))
 
 
 def _size(image: np.ndarray) -> tuple[int, int]:
@@ -142,28 +138,27 @@ def _size(image: np.ndarray) -> tuple[int, int]:
 
 
 def _judged(
-    board: BoardConfig,
-    limits: QualityLimits,
-    name: str,
-    images: tuple[np.ndarray, np.ndarray],
-    size: tuple[int, int],
-) -> tuple[str, Pair | None]:
-    """What is wrong, or the pair."""
+    board: BoardConfig, limits: QualityLimits, one: StereoImages
+) -> tuple[tuple[int, int] | None, str, Pair | None]:
+    """Size of the images if there are any; what is wrong, or the pair."""
+    if one.images is None:
+        return None, one.problem, None
+    size, right = map(_size, one.images)
+    if right != size:
+        sizes = f"{size[0]}x{size[1]} px, the right one {right[0]}x{right[1]} px"
+        return size, f"the left image is {sizes}; expected the same size", None
     found = []
-    for eye, image in zip(EYES, images, strict=True):
-        if _size(image) != size:
-            width, height = _size(image)
-            return f"{eye}: image is {width}x{height} px; expected {size[0]}x{size[1]} like the first", None
+    for eye, image in zip(EYES, one.images, strict=True):
         detection = detect(board, image)
         problem = problem_of_view(board, limits, image, detection)
         if problem:
-            return f"{eye}: {problem}", None
+            return size, f"{eye}: {problem}", None
         found.append(detection)
-    pair = Pair(name, (found[0], found[1]))
+    pair = Pair(one.name, (found[0], found[1]))
     common = len(pair.common()[0])
     if common < limits.least_corners:
-        return f"both eyes share {common} corners; expected at least {limits.least_corners}", None
-    return "", pair
+        return size, f"both eyes share {common} corners; expected at least {limits.least_corners}", None
+    return size, "", pair
 
 
 def _repeats(pair: Pair, earlier: Iterable[Pair]) -> str:

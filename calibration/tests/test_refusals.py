@@ -35,7 +35,9 @@ def hostile(rig, good_folder, tmp_path_factory):
     save(folder, "bad_dark", rig.pair(board, rng, contrast=0.08))
     save(folder, "bad_nothing", [blank, blank])
     save(folder, "bad_far", rig.pair(look_at_board(rng, 2.6, 10, 0.02), rng))
-    save(folder, "bad_size", [cv2.resize(left, (320, 240)), cv2.resize(right, (320, 240))])
+    small = [cv2.resize(left, (320, 240)), cv2.resize(right, (320, 240))]
+    save(folder, "a_bad_size", small)
+    save(folder, "bad_sizes", [left, small[1]])
     save(folder, "bad_left_only", [left, blank])
     hidden = left.copy()
     hidden[:, 150:] = 90
@@ -61,7 +63,8 @@ EXPECTED = {
     "bad_nothing": "left: no board found",
     "bad_repeated_2": "the board stands where bad_repeated_1 has it",
     "bad_single": "there is no right image",
-    "bad_size": "image is 320x240 px; expected 640x480 like the first",
+    "a_bad_size": "images are 320x240 px; expected 640x480 like most",
+    "bad_sizes": "the left image is 640x480 px, the right one 320x240 px; expected the same size",
 }
 
 
