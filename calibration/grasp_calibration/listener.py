@@ -21,6 +21,8 @@ from sensor_msgs.msg import Image, JointState
 __all__ = ["StereoListener"]
 
 _QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+_JOINTS_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""deep, since a look at a pair of images takes as long as many joint states"""
 _JOINTS_KEPT = 400
 _MOST_JOINT_SKEW_NS = 50_000_000
 
@@ -30,11 +32,19 @@ Moment = tuple[tuple[np.ndarray, np.ndarray], Mapping[str, float] | None]
 class StereoListener:
     """Subscribes to two image topics, and to joint states where asked; a context manager."""
 
-    def __init__(self, topics: tuple[str, str], joint_topic: str, context: Context | None = None) -> None:
+    def __init__(
+        self,
+        topics: tuple[str, str],
+        joint_topic: str,
+        joint_names: tuple[str, ...] = (),
+        context: Context | None = None,
+    ) -> None:
         """
         Args:
             topics: left, right.
-            joint_topic: joint states; empty for none.
+            joint_topic: joint states; messages that lack one of the joints (a hand's driver may share the
+                topic) are left out.
+            joint_names: the joints that are wanted; none if empty.
             context: of rclpy, for tests; its own otherwise.
         """
         self._own = context is None
@@ -46,11 +56,11 @@ class StereoListener:
         self._executor.add_node(self._node)
         self._images: list[dict[int, np.ndarray]] = [{}, {}]
         self._joints: deque[tuple[int, dict[str, float]]] = deque(maxlen=_JOINTS_KEPT)
-        self._wants_joints = bool(joint_topic)
+        self._joint_names = joint_names
         for eye, topic in enumerate(topics):
             self._node.create_subscription(Image, topic, partial(self._on_image, eye), _QOS)
-        if joint_topic:
-            self._node.create_subscription(JointState, joint_topic, self._on_joints, _QOS)
+        if joint_names:
+            self._node.create_subscription(JointState, joint_topic, self._on_joints, _JOINTS_QOS)
 
     def __enter__(self) -> StereoListener:
         return self
@@ -65,19 +75,28 @@ class StereoListener:
 
     def take(self, timeout_s: float) -> Moment | None:
         """The next pair, grey, with the joint positions of that moment (None where not asked for); None if
-        none comes in time."""
+        none comes in time.
+
+        Joint states come later than the images' stamp says, or earlier: a pair waits for one of its stamp or
+        later, and goes without (empty) only where none comes in time.
+        """
         deadline = time.monotonic() + timeout_s
+        stamps: set[int] = set()
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=max(0.0, min(0.1, deadline - time.monotonic())))
             stamps = self._images[0].keys() & self._images[1].keys()
-            if stamps:
-                return self._taken(max(stamps))
-        return None
+            ready = [stamp for stamp in stamps if self._joints_reach(stamp)]
+            if ready:
+                return self._taken(max(ready))
+        return self._taken(max(stamps)) if stamps else None
+
+    def _joints_reach(self, stamp: int) -> bool:
+        return not self._joint_names or bool(self._joints and self._joints[-1][0] >= stamp)
 
     def _taken(self, stamp: int) -> Moment:
         left, right = (images[stamp] for images in self._images)
         self._images = [{}, {}]
-        joints = self._nearest_joints(stamp) if self._wants_joints else None
+        joints = self._nearest_joints(stamp) if self._joint_names else None
         return (left, right), joints
 
     def _nearest_joints(self, stamp: int) -> dict[str, float]:
@@ -103,5 +122,8 @@ class StereoListener:
             del waiting[min(waiting)]
 
     def _on_joints(self, message: JointState) -> None:
-        positions = dict(zip(message.name, map(float, message.position), strict=False))
+        told = dict(zip(message.name, map(float, message.position), strict=False))
+        if not all(name in told for name in self._joint_names):
+            return
+        positions = {name: told[name] for name in self._joint_names}
         self._joints.append((Time.from_msg(message.header.stamp).nanoseconds, positions))

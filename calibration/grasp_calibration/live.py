@@ -1,11 +1,12 @@
 """Live views: raw images of the camera node, kept in a folder when the board is new in them and stands still.
 
-The only module here that needs ROS; it is imported always and imports ROS when used. What it writes is the
-folder that the calibrations read: live or from files, they do the same.
+ROS is imported when views are taken, with `listener`, and not before. What is written is the folder that the
+calibrations read: live or from files, they do the same.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from grasp_calibration.board import BoardConfig
 from grasp_calibration.errors import CalibrationRefusedError
 from grasp_calibration.quality import QualityLimits, same_view
-from grasp_calibration.robot_poses import POSES_FILE
+from grasp_calibration.robot_poses import POSES_FILE, joints_between
 from grasp_calibration.views import EYES, Pair, StereoImages, judged_views
 from grasp_camera.camera_info import write_yaml
 from grasp_camera.stereo_calibration import BASE_FRAME
@@ -74,7 +75,7 @@ class ViewCollector:
 
         Args:
             images: left, right, uint8 grey.
-            joints: joint's name -> rad at that moment; needed where there is a link.
+            joints: joint's name -> rad at that moment, those that carry the link; needed where there is one.
 
         Returns:
             Whether it was kept.
@@ -87,7 +88,7 @@ class ViewCollector:
         pair, joints = judged.pairs[0], dict(joints or {})
         before, self._before = self._before, (pair, joints)
         if self.link and not joints:
-            self.message = "no joint states"
+            self.message = f"no joint states of that moment that name every joint up to {self.link}"
             return False
         if before is None or not self._still(before, pair, joints):
             self.message = "moving"
@@ -129,24 +130,24 @@ def capture(
     """Take views from the running camera node until there are enough, saying what is wrong with the others.
 
     Raises:
-        CalibrationRefusedError: the folder holds images already, ROS 2 is missing, or no new view came for
-            ``patience_s``.
+        CalibrationRefusedError: the folder holds images already, the robot has no such link, ROS 2 is
+            missing, or no new view came for ``patience_s``.
     """
     folder = Path(folder)
     if any((folder / eye).is_dir() and any((folder / eye).iterdir()) for eye in EYES):
         raise CalibrationRefusedError(f"{folder}: holds images already; expected a new folder for live views")
+    # Asked for before anybody moves an arm: a link that there is not would come out once all views are taken.
+    joints = joints_between(BASE_FRAME, link, "--link") if link else ()
     try:
         from grasp_calibration.listener import StereoListener
     except ImportError as error:
         raise CalibrationRefusedError(f"live views need ROS 2 (rclpy, sensor_msgs): {error}") from error
     collector = ViewCollector(folder, board, limits, config, link)
-    with StereoListener(config.topics, config.joint_topic if link else "") as listener:
+    with StereoListener(config.topics, config.joint_topic, joints) as listener:
         _collect(listener, collector, config)
 
 
 def _collect(listener: Any, collector: ViewCollector, config: CaptureConfig) -> None:
-    import time
-
     latest, said = time.monotonic(), ""
     while not collector.done:
         moment = listener.take(timeout_s=1.0)

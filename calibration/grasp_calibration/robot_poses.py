@@ -4,17 +4,17 @@
     link: lbr_link_7            # link that carries the board
     views:
       view_000: {translation_m: [0.61, 0.02, 0.43], quaternion_wxyz: [0.0, 0.70710678, 0.70710678, 0.0]}
-      view_001: {joint_position_rad: {lbr_A1: 0.1, lbr_A2: 0.5}}
+      view_001: {joint_position_rad: {lbr_A1: 0.1, lbr_A2: 0.5, …}}
 
-A view has either a pose (metres, w-x-y-z) or joint positions by name; joints that are not named count as
-zero, so name at least the arm's. Joint positions become poses by the URDF of grasp_description, run through
-MuJoCo.
+A view has either a pose (metres, w-x-y-z) or the positions of every joint between base and link by name.
+Joint positions become poses by the URDF of grasp_description, run through MuJoCo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from grasp_camera.camera_info import read_yaml
 from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import Transform
 
-__all__ = ["RobotPoses", "link_pose", "read_poses"]
+__all__ = ["RobotPoses", "joints_between", "link_pose", "read_poses"]
 
 POSES_FILE = "poses.yaml"
 
@@ -84,11 +84,17 @@ def link_pose(base: str, link: str, joints: Mapping[str, float], where: str) -> 
         where: what an error's message begins with.
 
     Raises:
-        CalibrationRefusedError: an unknown joint or link, or a position that is no finite number.
+        CalibrationRefusedError: an unknown joint or link, a joint between them left out, a position that is
+            no finite number, or no MuJoCo.
     """
+    left_out = [name for name in joints_between(base, link, where) if name not in joints]
+    if left_out:
+        raise CalibrationRefusedError(
+            f"{where}: expected every joint up to {link}; missing: {', '.join(left_out)}"
+        )
     import mujoco
 
-    model = _robot()
+    model = _robot(where)
     data = mujoco.MjData(model)
     for joint, position in joints.items():
         index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, str(joint))
@@ -101,16 +107,54 @@ def link_pose(base: str, link: str, joints: Mapping[str, float], where: str) -> 
     mujoco.mj_kinematics(model, data)
     found = []
     for frame in (base, link):
-        body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, frame)
-        if body < 0:
-            raise CalibrationRefusedError(f"{where}: the robot has no link {frame!r}")
+        body = _body(model, frame, where)
         matrix = np.eye(4)
         matrix[:3, :3], matrix[:3, 3] = data.xmat[body].reshape(3, 3), data.xpos[body]
         found.append(matrix)
     return np.linalg.inv(found[0]) @ found[1]
 
 
-def _robot() -> Any:
+def joints_between(base: str, link: str, where: str) -> tuple[str, ...]:
+    """Names of the joints that carry a link, from the base on.
+
+    Args:
+        where: what an error's message begins with.
+
+    Raises:
+        CalibrationRefusedError: an unknown link, one that the base does not carry, or no MuJoCo.
+    """
+    model = _robot(where)
+    end, body = _body(model, base, where), _body(model, link, where)
+    names: list[str] = []
+    while body != end:
+        if body == 0:
+            raise CalibrationRefusedError(f"{where}: {base} does not carry {link}")
+        first = int(model.body_jntadr[body])
+        names[:0] = [model.joint(first + index).name for index in range(int(model.body_jntnum[body]))]
+        body = int(model.body_parentid[body])
+    return tuple(names)
+
+
+def _body(model: Any, name: str, where: str) -> int:
+    import mujoco
+
+    body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name)
+    if body < 0:
+        raise CalibrationRefusedError(f"{where}: the robot has no link {name!r}")
+    return body
+
+
+def _robot(where: str) -> Any:
+    try:
+        return _compiled()
+    except ImportError as error:
+        raise CalibrationRefusedError(
+            f"{where}: robot poses from joint positions need grasp_description and mujoco: {error}"
+        ) from error
+
+
+@cache
+def _compiled() -> Any:
     """The robot alone, no link merged into another: every link of the URDF has a pose."""
     import mujoco
 

@@ -1,16 +1,21 @@
 """Hand-eye calibration: the closed form, what it refuses, and robot poses from files."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from rendered import BOARD
 from synthetic_views import BASE_FROM_RAW_CAMERA, arm_views, seen_by_projection
 
+from grasp_calibration import robot_poses
 from grasp_calibration.errors import CalibrationRefusedError
 from grasp_calibration.geometry import angle_deg, inverse, pose, rotation_vector
 from grasp_calibration.hand_eye import calibrate_hand_eye, robot_world_hand_eye
-from grasp_calibration.robot_poses import link_pose, read_poses
+from grasp_calibration.robot_poses import joints_between, link_pose, read_poses
 from grasp_calibration.views import PairViews
+
+STRAIGHT = {f"lbr_A{number}": 0.0 for number in range(1, 8)}
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +115,31 @@ def test_robot_poses_are_read_from_poses_and_from_joints(tmp_path):
     (tmp_path / "poses.yaml").write_text(
         "base: lbr_link_0\nlink: lbr_link_7\nviews:\n"
         "  a: {translation_m: [1, 2, 3], quaternion_wxyz: [0, 1, 0, 0]}\n"
-        "  b: {joint_position_rad: {lbr_A1: 1.5707963267948966}}\n"
+        f"  b: {{joint_position_rad: {STRAIGHT | {'lbr_A1': np.pi / 2}}}}\n"
     )
     found = read_poses(tmp_path / "poses.yaml")
     np.testing.assert_allclose(found.poses["a"], np.diag([1.0, -1, -1, 1]) + 0 * np.eye(4) + shifted(1, 2, 3))
     # Straight up at zero, so a turn about the base's axis leaves the flange where it was.
-    straight = link_pose("lbr_link_0", "lbr_link_7", {}, "")
+    straight = link_pose("lbr_link_0", "lbr_link_7", STRAIGHT, "")
     np.testing.assert_allclose(found.poses["b"][:3, 3], straight[:3, 3], atol=1e-9)
     turned = found.poses["b"][:3, :3] @ straight[:3, :3].T
     np.testing.assert_allclose(rotation_vector(turned), [0, 0, np.pi / 2], atol=1e-9)
     assert angle_deg(turned) == pytest.approx(90.0)
+
+
+def test_a_link_that_there_is_not_or_that_the_base_does_not_carry_is_refused():
+    assert joints_between("lbr_link_0", "lbr_link_7", "") == tuple(STRAIGHT)
+    with pytest.raises(CalibrationRefusedError, match="--link: the robot has no link 'tool0'"):
+        joints_between("lbr_link_0", "tool0", "--link")
+    with pytest.raises(CalibrationRefusedError, match="lbr_link_7 does not carry lbr_link_2"):
+        joints_between("lbr_link_7", "lbr_link_2", "--link")
+
+
+def test_without_mujoco_poses_from_joints_are_refused_in_words(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mujoco", None)
+    robot_poses._compiled.cache_clear()
+    with pytest.raises(CalibrationRefusedError, match="need grasp_description and mujoco"):
+        joints_between("lbr_link_0", "lbr_link_7", "--link")
 
 
 def shifted(*translation: float) -> np.ndarray:
@@ -131,8 +151,12 @@ def shifted(*translation: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("{joint_position_rad: {lbr_A9: 0.1}}", "joint 'lbr_A9' at 0.1"),
-        ("{joint_position_rad: {lbr_A1: .nan}}", "joint 'lbr_A1' at nan"),
+        (f"{{joint_position_rad: {STRAIGHT | {'lbr_A9': 0.1}}}}", "joint 'lbr_A9' at 0.1"),
+        (f"{{joint_position_rad: {STRAIGHT}}}".replace("0.0", ".nan", 1), "joint 'lbr_A1' at nan"),
+        (
+            "{joint_position_rad: {lbr_A1: 0.1, lbr_A2: 0, lbr_A4: 0, lbr_A5: 0, lbr_A7: 0}}",
+            "missing: lbr_A3, lbr_A6",
+        ),
         ("{translation_m: [1, 2], quaternion_wxyz: [1, 0, 0, 0]}", "expected 3 and 4 finite numbers"),
         ("{translation_m: [1, 2, 3], quaternion_wxyz: [1, 1, 0, 0]}", "expected unit length"),
         ("{translation_m: [1, 2, 3]}", "expected translation_m and quaternion_wxyz"),

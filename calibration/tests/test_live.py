@@ -15,7 +15,7 @@ from grasp_calibration.robot_poses import read_poses
 from grasp_calibration.views import read_pairs
 
 LIMITS = QualityLimits()
-JOINTS = {"lbr_A1": 0.3, "lbr_A2": -0.4}
+JOINTS = {f"lbr_A{number}": 0.1 * number for number in range(1, 8)}
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +56,18 @@ def test_with_a_robot_its_joints_have_to_rest_and_are_written_down(tmp_path, sho
     collector = ViewCollector(tmp_path, BOARD, LIMITS, CaptureConfig(), link="lbr_link_7")
     first, *_ = shots
     assert not collector.offer(first)
-    assert collector.message == "no joint states"
+    assert collector.message.startswith("no joint states")
     assert not collector.offer(first, JOINTS | {"lbr_A1": 0.32})
     assert not collector.offer(first, JOINTS)
     assert collector.message == "moving"
     assert collector.offer(first, JOINTS)
     robot = read_poses(tmp_path / "poses.yaml")
     assert (robot.base, robot.link, list(robot.poses)) == ("lbr_link_0", "lbr_link_7", ["view_000"])
+
+
+def test_a_link_that_there_is_not_is_said_before_views_are_taken(tmp_path):
+    with pytest.raises(CalibrationRefusedError, match="--link: the robot has no link 'flange'"):
+        capture(tmp_path, BOARD, LIMITS, CaptureConfig(), link="flange")
 
 
 def test_live_views_go_to_a_new_folder_only(tmp_path):
@@ -74,6 +79,7 @@ def test_live_views_go_to_a_new_folder_only(tmp_path):
 
 @pytest.mark.ros
 def test_the_listener_pairs_images_by_stamp_with_the_joints_of_that_moment():
+    """Joint states come after the images they belong to, among those of a hand that shares the topic."""
     rclpy = pytest.importorskip("rclpy")
     from builtin_interfaces.msg import Time
     from rclpy.context import Context
@@ -100,17 +106,19 @@ def test_the_listener_pairs_images_by_stamp_with_the_joints_of_that_moment():
         number = 0
         while not end.wait(0.05):
             number += 1
-            state = JointState(name=["lbr_A1"], position=[float(number)])
-            state.header.stamp = Time(sec=number)
-            joints.publish(state)
             publishers[0].publish(image(number, number % 200))
             if number % 2:
                 publishers[1].publish(image(number, number % 200 + 50))
+            end.wait(0.02)
+            for name in ("lbr_A1", "ah_joint00"):
+                state = JointState(name=[name, "other"], position=[float(number), 7.0])
+                state.header.stamp = Time(sec=number)
+                joints.publish(state)
 
     thread = threading.Thread(target=stream, daemon=True)
     topics = ("/stereo/left/image_raw", "/stereo/right/image_raw")
     try:
-        with StereoListener(topics, "/joint_states", context) as listener:
+        with StereoListener(topics, "/joint_states", ("lbr_A1",), context) as listener:
             thread.start()
             deadline = time.monotonic() + 60.0
             moment = None
@@ -125,5 +133,6 @@ def test_the_listener_pairs_images_by_stamp_with_the_joints_of_that_moment():
     (left, right), positions = moment
     assert left.shape == right.shape == (4, 6)
     assert int(right[0, 0]) == int(left[0, 0]) + 50
+    assert positions.keys() == {"lbr_A1"}
     assert int(positions["lbr_A1"]) % 200 == int(left[0, 0])
     assert int(positions["lbr_A1"]) % 2 == 1
