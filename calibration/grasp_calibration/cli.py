@@ -23,7 +23,6 @@ from grasp_calibration.robot_poses import POSES_FILE, read_poses
 from grasp_calibration.stereo import StereoResult, calibrate_stereo
 from grasp_calibration.views import PairViews, judged_views, read_pairs
 from grasp_camera.camera_info import read_yaml
-from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import Transform, write_extrinsics
 from grasp_camera.stereo_calibration import (
     EXTRINSICS_FILE,
@@ -256,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(tyro.cli(kind, prog=f"grasp-calibrate {name}", args=rest))
     except KeyboardInterrupt:
         return 130
-    except (CalibrationRefusedError, CalibrationFileError, ValueError, OSError) as error:
+    except (ValueError, OSError, cv2.error) as error:
         # What a user can mend is said in one line; GRASP_TRACEBACK=1 shows where it came from.
         if os.environ.get("GRASP_TRACEBACK"):
             raise

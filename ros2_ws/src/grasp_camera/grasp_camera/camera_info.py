@@ -73,7 +73,8 @@ class CameraCalibration:
                 problems.append(f"{name} holds a number that is not finite")
         if not problems and min(self.k[0, 0], self.k[1, 1], self.p[0, 0], self.p[1, 1]) <= 0:
             problems.append("a focal length in K or P is not positive")
-        if not problems and not np.allclose(self.r @ self.r.T, np.eye(3), atol=1e-5):
+        turns = np.allclose(self.r @ self.r.T, np.eye(3), atol=1e-5) and np.linalg.det(self.r) > 0
+        if not problems and not turns:
             problems.append("R is not a rotation")
         return problems
 

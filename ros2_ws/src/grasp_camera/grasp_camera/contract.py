@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from grasp_camera.errors import CalibrationFileError
-from grasp_camera.extrinsics import chained, quaternion_of
+from grasp_camera.extrinsics import chained
 from grasp_camera.rectification import NominalView
 from grasp_camera.stereo_calibration import BASE_FRAME, OPTICAL_FRAMES, StereoCalibration
 from grasp_policy.policy_spec import CameraPose, PolicySpec, check_contract
-from grasp_policy.workcell_contract import workcell_contract
+from grasp_policy.workcell_contract import quaternion_from_rotation, workcell_contract
 
 __all__ = ["check_cameras", "has_hand_eye"]
 
@@ -53,4 +53,4 @@ def _pose(nominal: CameraPose, calibration: StereoCalibration, frame: str) -> Ca
         return nominal
     matrix = chained(calibration.transforms, BASE_FRAME, frame)
     x, y, z = (float(value) for value in matrix[:3, 3])
-    return CameraPose((x, y, z), quaternion_of(matrix[:3, :3]))
+    return CameraPose((x, y, z), quaternion_from_rotation(matrix[:3, :3]))

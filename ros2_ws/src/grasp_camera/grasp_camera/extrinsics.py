@@ -16,8 +16,9 @@ import numpy as np
 
 from grasp_camera.camera_info import read_yaml, write_yaml
 from grasp_camera.errors import CalibrationFileError
+from grasp_description.object_shapes import quaternion_of, rotation_matrix
 
-__all__ = ["FORMAT_VERSION", "Transform", "chained", "quaternion_of", "read_extrinsics", "write_extrinsics"]
+__all__ = ["FORMAT_VERSION", "Transform", "chained", "read_extrinsics", "write_extrinsics"]
 
 FORMAT_VERSION = 1
 _HEAD = (
@@ -55,41 +56,16 @@ class Transform:
     def from_matrix(cls, parent: str, child: str, matrix: np.ndarray) -> Transform:
         """From a homogeneous matrix (4, 4)."""
         x, y, z = (float(value) for value in matrix[:3, 3])
-        return cls(parent, child, (x, y, z), quaternion_of(matrix[:3, :3]))
+        qw, qx, qy, qz = (float(value) for value in quaternion_of(matrix[:3, :3]))
+        return cls(parent, child, (x, y, z), (qw, qx, qy, qz))
 
     def matrix(self) -> np.ndarray:
         """Homogeneous matrix (4, 4)."""
         found = np.eye(4)
-        found[:3, :3] = rotation_of(self.quaternion_wxyz)
+        quaternion = np.array(self.quaternion_wxyz)
+        found[:3, :3] = rotation_matrix(quaternion / np.linalg.norm(quaternion))
         found[:3, 3] = self.translation_m
         return found
-
-
-def rotation_of(quaternion: Iterable[float]) -> np.ndarray:
-    """Rotation matrix (3, 3) of a quaternion w-x-y-z, normalized first."""
-    w, x, y, z = np.asarray(list(quaternion), float) / np.linalg.norm(list(quaternion))
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
-def quaternion_of(rotation: np.ndarray) -> tuple[float, float, float, float]:
-    """Unit quaternion w-x-y-z, w not negative: Bar-Itzhack's eigenvector, exact for every angle."""
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.asarray(rotation, float)
-    matrix = np.array(
-        [
-            [xx + yy + zz, zy - yz, xz - zx, yx - xy],
-            [zy - yz, xx - yy - zz, xy + yx, xz + zx],
-            [xz - zx, xy + yx, yy - xx - zz, yz + zy],
-            [yx - xy, xz + zx, yz + zy, zz - xx - yy],
-        ]
-    )
-    w, x, y, z = (float(value) for value in np.linalg.eigh(matrix)[1][:, -1])
-    return (w, x, y, z) if w >= 0 else (-w, -x, -y, -z)
 
 
 def chained(transforms: Iterable[Transform], parent: str, child: str) -> np.ndarray:
