@@ -8,7 +8,14 @@ from functools import cache
 import cv2
 import numpy as np
 
-__all__ = ["BoardConfig", "Detection", "detect"]
+__all__ = ["BoardConfig", "Detection", "detect", "neighbours"]
+
+_FINER = 1.5
+"""pixels of the flat picture that corners are refined in, for one of the image"""
+_MOST_FLAT_PX = 5000
+"""of that picture's sides together; a board so near is sampled coarser"""
+_MOST_WINDOW_PX = 15
+"""half side of the windows that corners are refined in"""
 
 
 @dataclass(frozen=True)
@@ -109,19 +116,58 @@ def detect(config: BoardConfig, image: np.ndarray) -> Detection:
 
 
 def _refined(config: BoardConfig, grey: np.ndarray, ids: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Corners to a few hundredths of a pixel; the window stays clear of the markers next to the corner."""
-    side = _square_px(config, ids, points)
-    margin = 0.5 * (1.0 - config.marker_mm / config.square_mm) * side
-    half = int(np.clip(round(margin), 2, 8))
+    """Corners to a few hundredths of a pixel.
+
+    Refined in a picture in which the board lies flat, turned by 45 degrees: there the corners of the markers,
+    which would draw a corner towards them, lie above, below and beside it, so that the largest window clear
+    of them is an upright square, the same for all. In the camera's image a board tilted about a diagonal
+    brings them far nearer than its squares' sides tell.
+    """
+    corners = config.corners()[ids, :2]
+    if np.linalg.matrix_rank(corners - corners.mean(axis=0), tol=1e-6) < 2:
+        return points
+    found = cv2.findHomography(corners, points)[0] if len(ids) >= 4 else None
+    if found is None or np.linalg.matrix_rank(found) < 3:
+        return points
+    corner, scale = _turned(config, _px_per_m(config, ids, found))
+    image_from_flat = found @ np.linalg.inv(corner)
+    marker_m = np.sqrt(0.5) * (config.square_m - 1e-3 * config.marker_mm)
+    # A pixel of the image less, since markers are blurred too.
+    half = int(np.clip(np.floor(marker_m * scale - _FINER), 2, _MOST_WINDOW_PX))
+    side = round(np.sqrt(0.5) * scale * config.square_m * (config.columns + config.rows))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    flat = cv2.warpPerspective(
+        grey, image_from_flat, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 60, 1e-4)
-    refined = cv2.cornerSubPix(grey, points.reshape(-1, 1, 2).copy(), (half, half), (-1, -1), criteria)
-    return refined.reshape(-1, 2)
+    start = _mapped(np.linalg.inv(image_from_flat), points).astype(np.float32)
+    if not ((start >= 0) & (start < side)).all():
+        # These are not the corners of one plane.
+        return points
+    refined = cv2.cornerSubPix(flat, start.reshape(-1, 1, 2), (half, half), (-1, -1), criteria)
+    return _mapped(image_from_flat, refined)
 
 
-def _square_px(config: BoardConfig, ids: np.ndarray, points: np.ndarray) -> float:
-    """px, the least mean side of a square in either direction; 0 where no two corners are neighbours."""
-    sides = [np.median(np.linalg.norm(b - a, axis=1)) for a, b in neighbours(config, ids, points) if len(a)]
-    return float(min(sides, default=0.0))
+def _turned(config: BoardConfig, px_per_m: float) -> tuple[np.ndarray, float]:
+    """From the board's plane (m) to the flat picture (px), turned by 45 degrees; and that picture's px/m."""
+    width, height = config.square_m * config.columns, config.square_m * config.rows
+    scale = min(_FINER * px_per_m, _MOST_FLAT_PX / (width + height))
+    part = np.sqrt(0.5) * scale
+    return np.array([[part, -part, part * height], [part, part, 0.0], [0.0, 0.0, 1.0]]), scale
+
+
+def _px_per_m(config: BoardConfig, ids: np.ndarray, image_from_board: np.ndarray) -> float:
+    """The finest scale that the image shows the board in, at any corner and in any of four directions."""
+    corners, step_m = config.corners()[ids, :2], 1e-3
+    steps = step_m * np.array([(1.0, 0.0), (0.0, 1.0), (0.7, 0.7), (0.7, -0.7)])
+    middle = _mapped(image_from_board, corners)
+    lengths = [np.linalg.norm(_mapped(image_from_board, corners + step) - middle, axis=1) for step in steps]
+    return float(np.max(lengths)) / step_m
+
+
+def _mapped(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (n, 2) through a homography (3, 3)."""
+    return cv2.perspectiveTransform(np.asarray(points, float).reshape(-1, 1, 2), homography).reshape(-1, 2)
 
 
 def neighbours(
