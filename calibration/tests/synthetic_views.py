@@ -13,7 +13,7 @@ from grasp_calibration.views import Pair, PairViews, StereoImages, judged_views
 BASE_FROM_RAW_CAMERA = pose([-1.9, 0.3, 0.2], [1.15, -0.5, 0.5])
 """where the left raw camera stands"""
 CORNER_NOISE_PX = 0.08
-"""of corners found in pictures (measured on the rendered ones: 0.03 to 0.1 px)"""
+"""of corners in either direction; twice what those found in rendered pictures have, and more"""
 
 
 def stereo_poses(rng: np.random.Generator) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """Against known cameras: focal length within 0.5 %, baseline within 0.5 mm, hand-eye within 1 mm and 0.1
 degrees.
 
-All 20 seeds run on corners projected exactly, with the noise that corners found in pictures have. The first
+All 20 seeds run on corners projected exactly, with more noise than corners found in pictures have. The first
 also runs on pictures rendered here, through lenses that distort, from pixels to result;
 GRASP_CALIBRATION_SEEDS=20 renders them all (minutes). Pictures by MuJoCo, whose lenses are perfect, are in
 test_accuracy_in_mujoco.py.

@@ -20,14 +20,14 @@ from grasp_camera.extrinsics import chained
 from grasp_camera.stereo_calibration import BASE_FRAME, OPTICAL_FRAMES, StereoCalibration, read_stereo
 
 SEEDS = range(int(os.environ.get("GRASP_CALIBRATION_SEEDS", "1")))
-HELD_BY_HAND, HELD_BY_ARM = 18, 14
+HELD_BY_HAND, HELD_BY_ARM = 20, 12
 JOINT_NOISE_RAD = 5e-5
 
 
 def take_stereo_views(folder: Path, photographer: Photographer, rng: np.random.Generator) -> None:
     cameras = photographer.cameras
     for index in range(HELD_BY_HAND):
-        board = look_at_board(rng, rng.uniform(0.35, 0.55), rng.uniform(15, 45), 0.3)
+        board = look_at_board(rng, rng.uniform(0.33, 0.5), rng.uniform(20, 50), 0.25)
         save(folder, f"{index:02d}", photographer.pair(cameras.base_from_eye[0] @ board, rng))
 
 
