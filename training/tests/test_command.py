@@ -9,7 +9,7 @@ import pytest
 from toy_environment import ToyEnv, ToyTask, make_toy_env
 
 from grasp_training.cli import COMMANDS, distill, main, train
-from grasp_training.runs import RunFolder
+from grasp_training.runs import RunFolder, save_yaml
 
 
 @pytest.fixture
@@ -86,6 +86,24 @@ def test_a_student_takes_the_task_of_its_teacher(runs: Path) -> None:
     saved = RunFolder(runs / "two").load_config("student")
     assert saved["task"]["object_seed"] == 3
     assert saved["teacher"]["iteration"] == 1
+
+
+def test_a_student_whose_images_the_robot_does_not_have_is_refused_at_once(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = ["--task.image.width", "160", "--task.image.height", "120"]
+    main(["train", "teacher", "--run", "one", "--preset", "smoke", "--iterations", "1", *large])
+    arguments = ["distill", "--teacher", "one", "--run", "two", "--preset", "smoke", "--iterations", "1"]
+    assert main(arguments) == 1
+    assert "task.image is 160×120 px; the robot's cameras give 64×48" in capsys.readouterr().err
+    small = ["--task.image.width", "64", "--task.image.height", "48"]
+    folder = RunFolder(runs / "one")
+    saved = folder.load_config("teacher")
+    assert main([*arguments, *small]) == 0, "this teacher sees no images"
+    saved["training"]["observe"] = "depth"
+    save_yaml(folder.config_path, saved)
+    assert main([*arguments, *small]) == 1
+    assert "teacher 'one' sees depth of 160×120 px" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,23 @@ def test_after_that_the_student_acts_but_where_lessons_go_on() -> None:
     assert own[:, ~lessons].all()
 
 
+def test_gradients_of_several_learners_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = toy_env(16)
+    algorithm = make_algorithm(env)
+    roll_out(algorithm, env)
+    behaviour, position = algorithm._losses(next(algorithm._batches()))
+    (behaviour + position).backward()
+    parameters = [value for value in algorithm.student.parameters() if value.grad is not None]
+    before = [value.grad.clone() for value in parameters if value.grad is not None]
+    assert any(not gradient.is_contiguous() for gradient in before), "channels come last in convolutions"
+    # Another learner has found gradients twice as large.
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor, op: tensor.mul_(3.0))
+    algorithm.gpu_world_size = 2
+    algorithm.reduce_parameters()
+    for value, gradient in zip(parameters, before, strict=True):
+        torch.testing.assert_close(value.grad, 1.5 * gradient)
+
+
 def test_labels_are_the_clipped_actions_of_the_teacher() -> None:
     env = toy_env(8)
     algorithm = make_algorithm(env)
@@ -201,7 +218,8 @@ def test_a_run_of_distillation_is_made_and_resumed_without_the_teachers_folder(t
     before = folder.checkpoints().load_latest().content
     assert before["num_updates"] == 3
     assert before["observations"]["stereo"] == [2, 16, 24, 3]
-    assert before["environment"]["difficulty"] > 0.0, "the curriculum goes on where the teacher's ended"
+    level = before["environment"]["curriculum"]["level"]
+    assert level > 0.0, "the curriculum goes on where the teacher's ended"
     (tmp_path / "teacher").rename(tmp_path / "elsewhere")
     config = small_student("student", "teacher", iterations=4)
     train_student(config, ToyTask(), make_toy_env, tmp_path, resume=True)

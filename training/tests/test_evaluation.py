@@ -40,7 +40,7 @@ from grasp_training.evaluation.subjects import teacher_network
 from grasp_training.learning import teacher_preset
 from grasp_training.runs import Checkpoint, RunFolder
 from grasp_training.simulators import ResetState
-from grasp_training.tasks import CurriculumConfig, RandomizationConfig, TaskConfig, make_env
+from grasp_training.tasks import CurriculumConfig, ImageConfig, RandomizationConfig, TaskConfig, make_env
 
 HELD_OUT = object_set("held-out")
 CONFIG = RandomizationConfig()
@@ -279,13 +279,13 @@ def teacher_run(tmp_path_factory) -> Path:
     return folder.path
 
 
-def untrained_network(config) -> torch.nn.Module:
+def untrained_network(config, task: TaskConfig = SHORT) -> torch.nn.Module:
     """A teacher's network whose actions are not all alike."""
     from rsl_rl.utils import resolve_class
 
     from grasp_training.learning.rsl_rl_settings import actor_settings
 
-    env = make_env(SHORT, 1, config.actor_groups(), "held-out", 0)
+    env = make_env(task, 1, config.actor_groups(), "held-out", 0)
     network_class, settings = resolve_class(actor_settings(config))
     torch.manual_seed(0)
     groups = {"actor": list(config.actor_groups())}
@@ -302,6 +302,18 @@ def test_a_teacher_is_loaded_as_it_was_saved_and_acts_by_its_mean(teacher_run):
     expected = untrained_network(config).eval()(env.get_observations())
     for _ in range(2):
         torch.testing.assert_close(network(env.get_observations()), expected)
+
+
+def test_a_teacher_from_depth_is_shown_images_of_the_size_that_it_learnt_from(tmp_path):
+    folder = RunFolder(tmp_path / "depth")
+    config = replace(teacher_preset("smoke", "depth"), observe="depth")
+    task = replace(SHORT, image=ImageConfig(40, 30))
+    folder.save_config("teacher", config, task, {})
+    content = {"actor_state_dict": untrained_network(config, task).state_dict(), "iteration": 1}
+    folder.checkpoints().save(1, content)
+    subject = open_subject(folder.path)
+    assert subject.image == task.image
+    assert len(evaluate(subject, EvaluationConfig(episodes=1, num_envs=1)).episodes) == 1
 
 
 def test_teacher_and_policy_file_meet_the_same_episodes(teacher_run, policy_file):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import mujoco
@@ -13,11 +15,20 @@ import warp
 
 from grasp_description.cameras import STEREO_RIG, StereoRig
 from grasp_description.objects import MAX_PARTS, object_set
+from grasp_description.rendering import StereoRenderer, nominal_scene
 from grasp_description.robot import JOINT_NAMES
 from grasp_description.scene import OBJECT_GEOMS, apply_object, build_model
+from grasp_training.runs import ConfigurationError
 from grasp_training.simulators import MujocoSimulator
 from grasp_training.simulators.base import Appearance
-from grasp_training.tasks import CurriculumConfig, EpisodeSampler, RandomizationConfig, TaskConfig, make_env
+from grasp_training.tasks import (
+    CurriculumConfig,
+    EpisodeSampler,
+    ImageConfig,
+    RandomizationConfig,
+    TaskConfig,
+    make_env,
+)
 
 JOINTS = len(JOINT_NAMES)
 OBJECTS = object_set("training")[:18]
@@ -130,6 +141,50 @@ def test_images_are_mujoco_warps_of_the_same_scene(index):
     different = (rgb[0].numpy().astype(int) - expected).__abs__().max(-1) > 2
     assert different.mean() < 1e-3, f"{different.sum()} pixels differ"
     assert expected.std() > 10, "an image of something"
+
+
+def test_kernels_are_generated_one_at_a_time(monkeypatch):
+    """A context's first rendering generates its kernel, and Warp cannot do that in two threads at once."""
+    model = build_model()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    one = nominal_scene(model, data)
+    scene = type(one)(**{name: np.concatenate([value, value]) for name, value in vars(one).items()})
+    known, at_once, most = [], [], []
+    render = mujoco_warp.render
+
+    def observed(model, data, context):
+        first = not any(context is other for other in known)
+        if first:
+            known.append(context)
+            at_once.append(context)
+            most.append(len(at_once))
+            time.sleep(0.01)
+        render(model, data, context)
+        if first:
+            at_once.pop()
+
+    monkeypatch.setattr(mujoco_warp, "render", observed)
+    with ThreadPoolExecutor(3) as threads:
+        images = list(threads.map(lambda _: StereoRenderer(2, threads=2).render(scene)[0], range(3)))
+    assert most == [1] * 6
+    assert all(np.array_equal(image, images[0]) for image in images)
+
+
+def test_depth_without_colour_is_the_left_cameras():
+    count = 3
+    both, start = simulator_at_start(count)
+    alone = MujocoSimulator(count, OBJECTS, images=True, depth=True, rgb=False, threads=1)
+    alone.reset(torch.arange(count), start)
+    alone.randomize_appearance(torch.arange(count), nominal(alone))
+    _, expected = both.render()
+    rgb, depth = alone.render()
+    assert expected is not None
+    assert depth is not None
+    assert rgb.shape[1] == 0
+    assert torch.equal(depth, expected[:, :1])
+    with pytest.raises(ValueError, match="expected one of them at least"):
+        StereoRenderer(1, rgb=False)
 
 
 def test_depth_is_what_plain_mujocos_rays_hit():
@@ -280,3 +335,20 @@ def test_task_gives_stereo_and_depth_in_their_shapes():
     assert observations["depth"].dtype == torch.float32
     table = observations["depth"][observations["depth"] > 0]
     assert 0.2 < table.min() < table.max() < 10.0
+
+
+@pytest.mark.parametrize(("width", "height"), [(160, 120), (320, 240)])
+def test_images_are_of_the_size_that_the_task_says(width: int, height: int):
+    config = TaskConfig(threads=1, image=ImageConfig(width, height))
+    observations = make_env(config, 1, ("stereo", "depth"), "training", 0).get_observations()
+    assert observations["stereo"].shape == (1, 2, height, width, 3)
+    assert observations["depth"].shape == (1, 1, height, width)
+    small = make_env(TaskConfig(threads=1), 1, ("depth",), "training", 0).get_observations()["depth"]
+    coarse = torch.nn.functional.interpolate(observations["depth"], small.shape[2:], mode="nearest-exact")
+    near = (coarse - small).abs() < 0.02
+    assert near.float().mean() > 0.85, "the same view, more finely"
+
+
+def test_images_without_pixels_are_refused():
+    with pytest.raises(ConfigurationError, match=r"image\.height is 0 px; at least 1"):
+        make_env(TaskConfig(image=ImageConfig(64, 0)), 1, ("depth",), "training", 0)

@@ -71,7 +71,7 @@ def test_a_resumed_run_goes_on_with_weights_figures_and_curriculum(tmp_path: Pat
     normalizer = "obs_normalizer.count"
     steps = after["actor_state_dict"][normalizer] - before["actor_state_dict"][normalizer]
     assert steps == 16 * 8, "observation statistics go on from where they were"
-    assert made[0].difficulty >= before["environment"]["difficulty"] > 0.0
+    assert made[0].curriculum.level >= before["environment"]["curriculum"]["level"] > 0.0
     assert made[0].seed != longer.seed, "the same first episodes are not shown again"
 
 

@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "distill": ("grasp_training.cli.distill", "distil a teacher into a stereo student"),
     "export": ("grasp_training.cli.export", "write a student to one policy file (ONNX) with its model card"),
     "evaluate": ("grasp_training.cli.evaluate", "score a policy file in the task"),
+    "compare": ("grasp_training.cli.compare", "draw the learning curves of several runs"),
+    "bench": ("grasp_training.cli.bench", "measure what disaggregation costs and gains"),
 }
 """Subcommand -> (module with `run(arguments) -> exit status`, one line of help)."""
 

@@ -9,9 +9,13 @@ from typing import Annotated
 
 import tyro
 
+from grasp_description.cameras import STEREO_RIG
 from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults, report_changes, saved_task
 from grasp_training.learning import StudentConfig, student_preset, train_student
-from grasp_training.tasks import TaskConfig, make_env
+from grasp_training.learning.placed import train_placed
+from grasp_training.planning import resolve_placement
+from grasp_training.runs import ConfigurationError, run_folder
+from grasp_training.tasks import ImageConfig, TaskConfig, make_env
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,32 @@ def run(arguments: Sequence[str]) -> int:
         default=Distill(training=training, task=task),
         config=PARSER_SETTINGS,
     )
-    report_changes(early, "student", command.training, command.task)
-    train_student(command.training, command.task, make_env, command.runs_folder, command.resume)
+    _check_images(early, command.task)
+    training = resolve_placement(command.training, command.task, make_env)
+    report_changes(early, "student", training, command.task)
+    train_placed(train_student, training, command.task, make_env, command.runs_folder, command.resume)
     return 0
+
+
+def _check_images(early: Preliminary, task: TaskConfig) -> None:
+    """Check the size of images, before hours of learning.
+
+    Raises:
+        ConfigurationError: a policy file for such images would be refused by the robot, or the teacher sees
+            others.
+    """
+    robot = ImageConfig(STEREO_RIG.width, STEREO_RIG.height)
+    if task.image != robot:
+        raise ConfigurationError(
+            f"task.image is {task.image} px; the robot's cameras give {robot} (STEREO_RIG of "
+            "grasp_description.cameras), and would refuse the student's policy file"
+        )
+    if not early.teacher or early.resume:
+        return
+    seen = saved_task(early, "teacher", early.teacher, TaskConfig).image
+    saved = run_folder(early.runs_folder, early.teacher).load_config("teacher")
+    if saved["training"]["observe"] == "depth" and seen != task.image:
+        raise ConfigurationError(
+            f"task.image is {task.image} px; teacher '{early.teacher}' sees depth of {seen} px, and both see "
+            "images of one size"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import tyro
 
 from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults, report_changes
 from grasp_training.learning import TeacherConfig, teacher_preset, train_teacher
+from grasp_training.learning.placed import train_placed
+from grasp_training.planning import make_plan, print_plan, resolve_placement
 from grasp_training.tasks import TaskConfig, make_env
 
 
@@ -30,6 +33,15 @@ class TrainTeacher:
     """Folder that holds the runs' folders."""
     resume: bool = False
     """Continue the run of this name from its last whole checkpoint, with its own settings as defaults."""
+    plan: bool = False
+    """Train nothing: measure what environments cost in small runs, and print how many would fit and how fast
+    they would be, under every placement and, where depth is observed, at 64×48, 160×120 and 320×240."""
+    plan_devices: int = 4
+    """Devices to plan for."""
+    plan_memory_gb: float = 80.0
+    """Memory of each, GB (1e9 bytes)."""
+    plan_json: Path | None = None
+    """Also write the plan here."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,6 +61,24 @@ def run(arguments: Sequence[str]) -> int:
         default=TrainTeacher(training=training, task=task),
         config=PARSER_SETTINGS,
     )
-    report_changes(early, "teacher", command.training, command.task)
-    train_teacher(command.training, command.task, make_env, command.runs_folder, command.resume)
+    if command.plan:
+        return _plan(command)
+    training = resolve_placement(command.training, command.task, make_env)
+    report_changes(early, "teacher", training, command.task)
+    train_placed(train_teacher, training, command.task, make_env, command.runs_folder, command.resume)
+    return 0
+
+
+def _plan(command: TrainTeacher) -> int:
+    plan = make_plan(
+        command.training,
+        command.task,
+        make_env,
+        command.plan_devices,
+        1e9 * command.plan_memory_gb,
+        report=lambda text: print(text, file=sys.stderr),
+    )
+    print_plan(plan)
+    if command.plan_json:
+        command.plan_json.write_text(json.dumps(plan.to_mapping(), indent=2))
     return 0

@@ -85,7 +85,7 @@ def evaluate(
         if getattr(config, name) < 1:
             raise ValueError(f"{name} is {getattr(config, name)}; expected at least 1")
     task = replace(
-        TaskConfig(object_seed=subject.object_seed, threads=config.threads),
+        TaskConfig(object_seed=subject.object_seed, image=subject.image, threads=config.threads),
         curriculum=CurriculumConfig(start_level=config.level, step=0.0),
     )
     # As few environments as give the same number of rounds.

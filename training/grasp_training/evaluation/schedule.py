@@ -87,6 +87,10 @@ class EpisodeSchedule(EpisodeSampler):
         assert count == len(self._starting)
         return _joined([self._using(env).appearance(1, geom_rgba, robot, light) for env in self._starting])
 
+    def uniform(self, env_ids: torch.Tensor, count: int) -> torch.Tensor:
+        """See ``EpisodeSampler``."""
+        return torch.stack([torch.rand(count, generator=self._generators[env]) for env in env_ids.tolist()])
+
     def noise(self, tensor: torch.Tensor, deviation: float) -> torch.Tensor:
         """See ``EpisodeSampler``; the rows are the environments."""
         return torch.stack([self._using(env).noise(row, deviation) for env, row in enumerate(tensor)])

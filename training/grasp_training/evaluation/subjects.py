@@ -14,7 +14,7 @@ from grasp_training.evaluation.actors import Actor, PolicyFileActor, TeacherActo
 from grasp_training.learning.config import TeacherConfig
 from grasp_training.learning.rsl_rl_settings import actor_settings
 from grasp_training.runs import Checkpoint, RunFolder, from_mapping
-from grasp_training.tasks import NUM_ACTIONS, GraspEnv, TaskConfig
+from grasp_training.tasks import NUM_ACTIONS, GraspEnv, ImageConfig, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Subject:
     """observation groups that it reads"""
     object_seed: int
     """seed of the object sets it was trained with: held-out is a promise within one seed"""
+    image: ImageConfig
+    """size of the images that it was trained with"""
     make_actor: Callable[[GraspEnv, int], Actor]
     """makes the actor for environments, with a number of threads"""
 
@@ -63,6 +65,7 @@ def _policy_file(path: Path) -> Subject:
         },
         groups=PolicyFileActor.groups,
         object_seed=TaskConfig().object_seed,
+        image=ImageConfig(policy.spec.image_width, policy.spec.image_height),
         make_actor=lambda env, threads: PolicyFileActor(policy, env.num_envs, threads),
     )
 
@@ -87,6 +90,7 @@ def _teacher(folder: RunFolder) -> Subject:
         },
         groups=groups,
         object_seed=task.object_seed,
+        image=task.image,
         make_actor=make_actor,
     )
 

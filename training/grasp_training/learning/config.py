@@ -6,17 +6,24 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
+from grasp_training.disaggregation.liveness import Limits
+from grasp_training.disaggregation.messages import DEPTH, DepthType, Transport
+from grasp_training.disaggregation.placement import Placement, block_sizes
 from grasp_training.runs import ConfigurationError
 
 Preset = Literal["cpu", "smoke"]
-Observe = Literal["state"]
+Mode = Literal["synchronous", "overlapped"]
+Observe = Literal["state", "depth"]
 
 PROPRIOCEPTION = "proprioception"
 PRIVILEGED = "privileged"
 STEREO = "stereo"
 OBJECT_POSITION = "object_position"
 
-ACTOR_GROUPS: dict[str, tuple[str, ...]] = {"state": (PROPRIOCEPTION, PRIVILEGED)}
+ACTOR_GROUPS: dict[str, tuple[str, ...]] = {
+    "state": (PROPRIOCEPTION, PRIVILEGED),
+    "depth": (PROPRIOCEPTION, DEPTH),
+}
 """Observation groups that a teacher acts on, by what it observes."""
 
 CRITIC_GROUPS: tuple[str, ...] = (PROPRIOCEPTION, PRIVILEGED)
@@ -33,6 +40,19 @@ class NetworkConfig:
     """Activation between layers, by rsl_rl's name."""
     normalize_observations: bool = True
     """Subtract the running mean of the observations and divide by their running standard deviation."""
+
+
+@dataclass(frozen=True)
+class DepthNetworkConfig:
+    """A convolutional encoder of depth images."""
+
+    channels: tuple[int, ...] = (16, 32, 32)
+    """Channels of the convolutions, each of which halves the image."""
+    range_m: float = 2.0
+    """Depth beyond which all is equally far, m."""
+    micro_batch: int = 1024
+    """Images encoded at a time; 0 takes all. In a greater mini-batch, activations of the encoder are computed
+    twice instead of kept."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +123,50 @@ class RunConfig:
     device: str = "cpu"
     """Torch device that learns, such as `cpu` or `cuda:0`."""
     threads: int = 0
-    """Threads of torch on the CPU; 0 uses every core that this process may use."""
+    """Threads of torch on the CPU; 0 uses every core that this process may use (its share, where several
+    ranks run on one machine)."""
+    placement: str = "single"
+    """Who simulates and who learns: `single` is one process; `data-parallel:N` has N ranks that do both;
+    `S:L` has S ranks that simulate and L others that learn; `auto` is the plan's best for the devices at
+    hand."""
+    mode: Mode = "synchronous"
+    """`synchronous` collects, then learns; `overlapped` collects while it learns, with a policy that is one
+    version older at most, and simulates one half of the environments while it acts on the other."""
+    env_blocks: int = 0
+    """Blocks of environments, each with a random stream of its own: runs of different placements are equal
+    where this is. 0 takes as few as the placement allows."""
+    limits: Limits = field(default_factory=Limits)
+    """Time limits on waits between ranks."""
+    max_restarts: int = 0
+    """How often all ranks are started anew, from the last checkpoint, after one has failed."""
+    depth_type: DepthType = "float16"
+    """How depth is sent and kept: metres as float16, or millimetres as uint16."""
+    transport: Transport = "auto"
+    """How records cross between ranks: `auto` through memory that ranks of one machine share, and as messages
+    of a process group between machines; `messages` always as messages."""
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     """Checkpoints."""
+
+    @property
+    def turns(self) -> int:
+        """Return the number of groups in which environments take turns."""
+        return 2 if self.mode == "overlapped" else 1
+
+    def blocks(self) -> int:
+        """Return the number of blocks of environments.
+
+        Raises:
+            ConfigurationError: environments cannot be shared as the placement asks for.
+        """
+        placement = Placement.parse(self.placement)
+        blocks = self.env_blocks or placement.parts(self.turns)
+        sizes, share = block_sizes(self.num_envs, blocks), blocks // placement.learners
+        placement.routes(blocks, self.turns)
+        if len({sum(sizes[first : first + share]) for first in range(0, blocks, share)}) > 1:
+            raise ConfigurationError(
+                f"num_envs is {self.num_envs}; a multiple of the {placement.learners} learners is needed"
+            )
+        return blocks
 
 
 @dataclass(frozen=True)
@@ -113,7 +174,8 @@ class TeacherConfig(RunConfig):
     """A PPO teacher."""
 
     observe: Observe = "state"
-    """What the actor sees: `state` is proprioception and privileged state."""
+    """What the actor sees: `state` is proprioception and privileged state, `depth` is proprioception and the
+    left camera's depth."""
     stagger_episodes: bool = True
     """Start the first episodes at random ages, so that environments do not reset all at once."""
     ppo: PpoConfig = field(default_factory=PpoConfig)
@@ -122,6 +184,8 @@ class TeacherConfig(RunConfig):
     """The actor's network."""
     critic: NetworkConfig = field(default_factory=NetworkConfig)
     """The critic's network."""
+    depth: DepthNetworkConfig = field(default_factory=DepthNetworkConfig)
+    """The actor's encoder of depth images, where it sees any."""
 
     def actor_groups(self) -> tuple[str, ...]:
         """Return the observation groups that the actor reads."""

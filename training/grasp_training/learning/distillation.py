@@ -172,6 +172,16 @@ class StereoDistillation(Distillation):
         self._choose_lessons()
         return figures
 
+    def reduce_parameters(self) -> None:
+        """Average the gradients of all learners; see `rsl_rl.algorithms.Distillation`.
+
+        rsl_rl takes flat views of them, which gradients of channels-last weights do not have.
+        """
+        for parameter in self.student.parameters():
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.contiguous()
+        super().reduce_parameters()
+
     def save(self) -> dict[str, Any]:
         """Return what a checkpoint holds of the algorithm."""
         return {**super().save(), "num_updates": self.num_updates}

@@ -5,14 +5,19 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from grasp_training.disaggregation import Placement
 from grasp_training.learning.config import (
     CRITIC_GROUPS,
     OBJECT_POSITION,
+    DepthNetworkConfig,
     NetworkConfig,
     PpoConfig,
     TeacherConfig,
 )
+from grasp_training.learning.depth_network import DepthModel
 from grasp_training.learning.distillation import StereoDistillation
+from grasp_training.learning.received_storage import ReceivingPPO
+from grasp_training.learning.several_learners import JointGaussian, JointPPO
 from grasp_training.learning.student import StereoStudent
 from grasp_training.learning.student_config import STUDENT_GROUPS, StudentConfig
 
@@ -20,10 +25,10 @@ from grasp_training.learning.student_config import STUDENT_GROUPS, StudentConfig
 _NEVER = sys.maxsize
 
 
-def teacher_settings(config: TeacherConfig) -> dict[str, Any]:
-    """Return what `rsl_rl.runners.OnPolicyRunner` needs to train a teacher."""
-    ppo = config.ppo
-    return {
+def teacher_settings(config: TeacherConfig, learner: int = 0) -> dict[str, Any]:
+    """Return what `rsl_rl.runners.OnPolicyRunner` needs to train a teacher, as one of its learners."""
+    ppo, learners = config.ppo, Placement.parse(config.placement).learners
+    settings = {
         "num_steps_per_env": ppo.steps_per_rollout,
         "save_interval": _NEVER,
         "seed": config.seed,
@@ -32,6 +37,12 @@ def teacher_settings(config: TeacherConfig) -> dict[str, Any]:
         "critic": _mlp_settings(config.critic),
         "algorithm": _ppo_settings(ppo),
     }
+    if learners > 1:
+        settings["algorithm"]["class_name"] = JointPPO
+    if learners > 1 or config.mode == "overlapped":
+        joint = {"class_name": JointGaussian, "learner": learner, "learners": learners}
+        settings["actor"]["distribution_cfg"] |= joint
+    return settings
 
 
 def student_settings(config: StudentConfig, teacher: TeacherConfig) -> dict[str, Any]:
@@ -59,6 +70,7 @@ def actor_settings(config: TeacherConfig) -> dict[str, Any]:
     """Return the settings of a teacher's actor, which the student's run needs again to rebuild it."""
     return {
         **_mlp_settings(config.actor),
+        **(_depth_settings(config.depth) if config.observe == "depth" else {}),
         "distribution_cfg": {
             "class_name": "rsl_rl.modules.distribution:GaussianDistribution",
             "init_std": config.ppo.initial_std,
@@ -77,9 +89,18 @@ def _mlp_settings(config: NetworkConfig) -> dict[str, Any]:
     }
 
 
+def _depth_settings(config: DepthNetworkConfig) -> dict[str, Any]:
+    return {
+        "class_name": DepthModel,
+        "range_m": config.range_m,
+        "micro_batch": config.micro_batch,
+        "cnn_cfg": {"output_channels": list(config.channels), "kernel_size": 3, "stride": 2},
+    }
+
+
 def _ppo_settings(ppo: PpoConfig) -> dict[str, Any]:
     return {
-        "class_name": "rsl_rl.algorithms:PPO",
+        "class_name": ReceivingPPO,
         "num_learning_epochs": ppo.epochs,
         "num_mini_batches": ppo.minibatches,
         "clip_param": ppo.clip,

@@ -22,21 +22,28 @@ class RunLogger:
     """
 
     def __init__(
-        self, folder: RunFolder, progress: TrainingProgress, num_envs: int, steps_per_rollout: int, total: int
+        self,
+        folder: RunFolder,
+        progress: TrainingProgress,
+        num_envs: int,
+        steps_per_rollout: int,
+        total: int,
+        learners: int = 1,
     ) -> None:
         """Open the run's logs.
 
         Args:
             folder: where they lie.
             progress: what is shown on the terminal.
-            num_envs: environments side by side.
+            num_envs: environments of this learner.
             steps_per_rollout: control steps an environment makes in an iteration.
             total: iterations when the run ends.
+            learners: learners with as many environments each; rewards and lengths are those of this one's.
         """
         self.log_dir = str(folder.path)
         self.writer: SummaryWriter | None = None
         self._folder, self._progress, self._total = folder, progress, total
-        self._steps_per_iteration = num_envs * steps_per_rollout
+        self._steps_per_iteration = num_envs * learners * steps_per_rollout
         self._rewards: deque[float] = deque(maxlen=max(100, num_envs))
         self._lengths: deque[float] = deque(maxlen=max(100, num_envs))
         self._reward_sum = torch.zeros(num_envs)
@@ -156,3 +163,22 @@ class RunLogger:
         if "train/mean_reward" in row:
             figures["reward"] = f"{row['train/mean_reward']:.2f}"
         return figures
+
+
+class SilentLogger:
+    """Takes the place of the logger where another learner logs: a runner without a writer does not save."""
+
+    log_dir = None
+    writer = None
+
+    def init_logging_writer(self) -> None:
+        """Open nothing."""
+
+    def process_env_step(self, *_: Any) -> None:
+        """Take in nothing."""
+
+    def log(self, **_: Any) -> None:
+        """Write nothing."""
+
+    def stop_logging_writer(self) -> None:
+        """Flush nothing."""

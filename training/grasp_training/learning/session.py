@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import torch
 from rsl_rl.env import VecEnv
 
+from grasp_training.disaggregation import Setup, SingleWiring, Wiring
 from grasp_training.learning.config import RunConfig, check_positive
 from grasp_training.learning.progress import TrainingProgress, format_duration
 from grasp_training.learning.random_state import environment_seed, seed_everything
-from grasp_training.learning.run_logger import RunLogger
+from grasp_training.learning.run_logger import RunLogger, SilentLogger
 from grasp_training.learning.runner import CheckpointedRunner
 from grasp_training.runs import Checkpoint, CheckpointStore, RunError, RunFolder, RunKind, run_folder
 
@@ -24,7 +25,7 @@ class MakeEnv(Protocol):
     """Makes the environments: `grasp_training.tasks.make_env`, or a small fake in tests."""
 
     def __call__(
-        self, config: Any, num_envs: int, groups: tuple[str, ...], objects: str, seed: int
+        self, config: Any, num_envs: int, groups: tuple[str, ...], objects: str, seed: int, /
     ) -> VecEnv:
         """Return `num_envs` environments that give the observation groups named."""
         ...
@@ -43,8 +44,12 @@ def _find_run(runs_folder: Path, kind: RunKind, config: RunConfig, resume: bool)
 
 
 def use_threads(threads: int) -> None:
-    """Set the number of torch's threads; 0 means every core that this process may use."""
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    """Set the number of torch's threads; 0 means every core that this process may use.
+
+    Of several ranks on one machine (torchrun's LOCAL_WORLD_SIZE), each takes its share.
+    """
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // ranks))
 
 
 class TrainingSession:
@@ -59,17 +64,23 @@ class TrainingSession:
         steps_per_rollout: int,
         resume: bool,
         more: dict[str, Any] | None = None,
+        wiring: Wiring | None = None,
     ) -> None:
         """Make the run's folder with its resolved configuration, or find it and its last whole checkpoint.
 
-        `more` are further entries of config.yaml.
+        `more` are further entries of config.yaml. Of several learners, learner 0 alone writes, and the
+        others read the checkpoint that it has chosen.
 
         Raises:
             RunError: the run exists and is not to be resumed, or the other way round, or is of another kind,
                 or has all its iterations.
             CheckpointError: the run has checkpoints, and none is whole.
         """
-        folder = _find_run(runs_folder, kind, config, resume)
+        self._wiring = wiring or SingleWiring()
+        self._writes = self._wiring.learner == 0
+        folder = run_folder(runs_folder, config.run)
+        if self._writes:
+            folder = _find_run(runs_folder, kind, config, resume)
         self.folder, self._config, self._task, self._steps_per_rollout = (
             folder,
             config,
@@ -80,27 +91,51 @@ class TrainingSession:
             config.checkpoint.keep_last, config.checkpoint.keep_every
         )
         self.checkpoint: Checkpoint | None = None
-        if resume and self._store.iterations():
+        if self._writes and resume and self._store.iterations():
             self.checkpoint = self._store.load_latest()
         if self.checkpoint and self.checkpoint.iteration >= config.iterations:
             raise RunError(
                 f"Run '{config.run}' has completed {self.checkpoint.iteration} iterations; "
                 f"--iterations {config.iterations} leaves nothing to do"
             )
-        folder.save_config(kind, config, task, more or {})
+        if self._writes:
+            folder.save_config(kind, config, task, more or {})
+        completed = int(self._wiring.agree("completed", str(self.completed) if self._writes else None))
+        if not self._writes and completed:
+            self.checkpoint = self._store.load(completed)
 
     @property
     def completed(self) -> int:
         """Return the iterations that were completed before."""
         return self.checkpoint.iteration if self.checkpoint else 0
 
-    def make_env(self, make_env: MakeEnv, groups: tuple[str, ...]) -> VecEnv:
-        """Seed everything and make the environments."""
+    def make_env(self, make_env: MakeEnv, groups: tuple[str, ...], keep_rollouts: bool = False) -> VecEnv:
+        """Make the environments and seed everything, networks to come among it.
+
+        Args:
+            make_env: makes a block of them.
+            groups: observation groups to make.
+            keep_rollouts: whether learning reads observations where they arrive (`ReceivedStorage`).
+        """
         config = self._config
         use_threads(config.threads)
         seed = environment_seed(config.seed, self.completed)
         seed_everything(seed)
-        return make_env(self._task, config.num_envs, groups, config.objects, seed)
+        setup = Setup(
+            config.num_envs,
+            config.blocks(),
+            groups,
+            config.objects,
+            seed,
+            turns=config.turns,
+            depth=config.depth_type,
+            rollout_steps=self._steps_per_rollout if keep_rollouts else 0,
+            transport=config.transport,
+        )
+        env = self._wiring.connect(make_env, self._task, setup)
+        seed_everything(seed)  # again: whether the environments were made here must not matter
+        self._num_envs = env.num_envs
+        return env
 
     def run(
         self,
@@ -110,14 +145,24 @@ class TrainingSession:
         """Learn to the end, with progress, logs, checkpoints and curves."""
         config = self._config
         runner = make_runner(self._store)
+        if not self._writes:
+            self._run_silently(runner, stagger_episodes)
+            return
         with TrainingProgress(config.run, self.completed, config.iterations) as progress:
             logger = RunLogger(
-                self.folder, progress, config.num_envs, self._steps_per_rollout, config.iterations
+                self.folder,
+                progress,
+                self._num_envs,
+                self._steps_per_rollout,
+                config.iterations,
+                self._wiring.placement.learners,
             )
             runner.use_logger(logger)
             self._restore(runner, logger, progress)
+            runner.synchronize()
             try:
                 self._learn(runner, stagger_episodes)
+                self._wiring.close()
             except KeyboardInterrupt:
                 progress.message(
                     f"Stopped; go on with --resume from iteration {(self._store.iterations() or [0])[-1]}"
@@ -131,6 +176,14 @@ class TrainingSession:
                 f"{logger.environment_steps / 1e6:.2f} million steps, "
                 f"{format_duration(logger.wall_time_s)}; in {self.folder.path}"
             )
+
+    def _run_silently(self, runner: CheckpointedRunner, stagger_episodes: bool) -> None:
+        runner.use_logger(SilentLogger())
+        if self.checkpoint:
+            runner.restore(self.checkpoint)
+        runner.synchronize()
+        runner.learn_until(self._config.iterations, stagger_episodes)
+        self._wiring.close()
 
     def _learn(self, runner: CheckpointedRunner, stagger_episodes: bool) -> None:
         part = self._config.checkpoint.interval_iterations * _CURVES_EVERY_CHECKPOINTS

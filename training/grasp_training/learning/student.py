@@ -10,6 +10,7 @@ from rsl_rl.modules import MLP, EmpiricalNormalization
 from tensordict import TensorDict
 from torch import nn
 
+from grasp_training.learning.micro_batches import in_micro_batches
 from grasp_training.learning.stereo_encoder import StereoEncoder, StereoEncoderConfig
 
 POSITION_SIZE = 3
@@ -29,6 +30,9 @@ class StudentNetworkConfig:
     """Hidden layers between memory and actions."""
     mixed_precision: bool = True
     """Run the image encoder in bfloat16 while learning; the policy file runs in float32."""
+    micro_batch: int = 0
+    """Pairs of images encoded at a time; 0 takes all. In a greater batch, activations of the encoder are
+    computed twice instead of kept."""
 
 
 class StudentOutput(NamedTuple):
@@ -88,7 +92,7 @@ class StereoStudent(nn.Module):
                 "uint8 (B, 2, H, W, 3) is expected"
             )
         self.mixed_precision = config.mixed_precision
-        self.memory_size = config.memory_size
+        self.micro_batch, self.memory_size = config.micro_batch, config.memory_size
         self.encoder = StereoEncoder(images.shape[2], images.shape[3], config.encoder)
         joints = obs[self.proprioception_group].shape[-1]
         self.joint_count = joints // 3  # positions, velocities, previous targets
@@ -118,7 +122,7 @@ class StereoStudent(nn.Module):
         with torch.autocast(
             stereo.device.type, torch.bfloat16, enabled=self.mixed_precision and self.training
         ):
-            seen = self.encoder(stereo[:, 0], stereo[:, 1])
+            seen = in_micro_batches(self.encoder, self.micro_batch, stereo[:, 0], stereo[:, 1])
         seen = seen.float()
         position = self.sight_head(seen)
         return self.input(torch.cat([seen, position, self.normalizer(proprioception)], dim=1)), position

@@ -90,6 +90,16 @@ class StudentConfig(RunConfig):
         return tuple(dict.fromkeys((*STUDENT_GROUPS, *teacher_groups, OBJECT_POSITION)))
 
 
+def check_mode(config: StudentConfig) -> None:
+    """Check that a student is to be distilled synchronously.
+
+    Raises:
+        ConfigurationError: it is not; a recurrent policy's memory is not divided into groups.
+    """
+    if config.mode != "synchronous":
+        raise ConfigurationError(f"mode is {config.mode}; distillation knows synchronous only")
+
+
 def check_distillation(settings: DistillationConfig) -> None:
     """Check what `check_positive` cannot see.
 

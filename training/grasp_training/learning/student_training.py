@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grasp_training.disaggregation import SingleWiring, Wiring
 from grasp_training.learning.config import TeacherConfig
 from grasp_training.learning.rsl_rl_settings import student_settings
 from grasp_training.learning.runner import (
@@ -14,7 +15,7 @@ from grasp_training.learning.runner import (
     restore_environment,
 )
 from grasp_training.learning.session import MakeEnv, TrainingSession
-from grasp_training.learning.student_config import StudentConfig, check_distillation
+from grasp_training.learning.student_config import StudentConfig, check_distillation, check_mode
 from grasp_training.runs import (
     Checkpoint,
     CheckpointStore,
@@ -74,7 +75,12 @@ def read_teacher_record(folder: RunFolder) -> TeacherRecord:
 
 
 def train_student(
-    config: StudentConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool = False
+    config: StudentConfig,
+    task: Any,
+    make_env: MakeEnv,
+    runs_folder: Path,
+    resume: bool = False,
+    wiring: Wiring | None = None,
 ) -> RunFolder:
     """Distil a teacher into a student, or continue to, and return the student's run folder.
 
@@ -84,27 +90,32 @@ def train_student(
         make_env: makes the environments.
         runs_folder: folder that holds the runs' folders, the teacher's among them.
         resume: continue the run from its last whole checkpoint; the teacher comes from there too.
+        wiring: where the environments are; in this process by default.
 
     Raises:
         RunError: the run exists already, or does not exist, or is finished; or there is no such teacher.
         ConfigurationError: a setting is out of its range.
         CheckpointError: no checkpoint of the run, or of the teacher, is whole.
     """
+    wiring = wiring or SingleWiring()
     check_distillation(config.distillation)
+    check_mode(config)
     if resume:
         record, taught = read_teacher_record(run_folder(runs_folder, config.run)), None
     else:
         record, taught = find_teacher(runs_folder, config)
     steps = config.distillation.steps_per_rollout
     more = {"teacher": to_mapping(record)}
-    session = TrainingSession(runs_folder, "student", config, task, steps, resume, more)
+    session = TrainingSession(runs_folder, "student", config, task, steps, resume, more, wiring)
     if session.checkpoint is None and taught is None:  # killed before its first checkpoint
         _, taught = find_teacher(runs_folder, config)
     env = session.make_env(make_env, config.observation_groups(record.config.actor_groups()))
 
     def make_runner(store: CheckpointStore) -> CheckpointedRunner:
         settings = student_settings(config, record.config)
-        runner = CheckpointedDistillationRunner(env, settings, store, config.checkpoint, config.device)
+        runner = CheckpointedDistillationRunner(
+            env, settings, store, config.checkpoint, config.device, wiring
+        )
         if taught is not None:
             runner.alg.load(taught.content, None, True)
             restore_environment(env, taught)  # the curriculum goes on where the teacher's ended

@@ -1,6 +1,7 @@
 """Runs: folders with a configuration, checkpoints, figures and curves."""
 
 from grasp_training.runs.checkpoints import Checkpoint, CheckpointError, CheckpointStore, load_checkpoint
+from grasp_training.runs.comparison import draw_comparison
 from grasp_training.runs.configuration import (
     ConfigurationError,
     differences,
@@ -22,6 +23,7 @@ __all__ = [
     "RunFolder",
     "RunKind",
     "differences",
+    "draw_comparison",
     "draw_curves",
     "find_success",
     "from_mapping",

@@ -34,6 +34,7 @@ class MujocoSimulator:
         substeps: physics steps a control step.
         images: whether ``render`` will be used; keeps the poses of all geoms at hand.
         depth: whether ``render`` gives depth too.
+        rgb: whether ``render`` gives colour.
         threads: threads of physics and of rendering.
     """
 
@@ -46,6 +47,7 @@ class MujocoSimulator:
         substeps: int = 4,
         images: bool = False,
         depth: bool = False,
+        rgb: bool = True,
         threads: int = 2,
         scene: SceneConfig = DEFAULT_SCENE,
         rig: StereoRig = STEREO_RIG,
@@ -54,7 +56,7 @@ class MujocoSimulator:
             raise ValueError(f"MujocoSimulator got num_envs={num_envs}; expected at least 1")
         self.num_envs, self.objects, self.substeps = num_envs, objects, substeps
         self.model = build_model(scene, rig)
-        self._rig, self._threads, self._depth = rig, threads, depth
+        self._rig, self._threads, self._depth, self._rgb = rig, threads, depth, rgb
         self._batch = Batch(self.model, nsim=num_envs, nthread=threads, persistent=True)
         self._qpos, self._qvel, self._ctrl = (self._batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
         self._xpos, self._xmat, self._sensors = (
@@ -151,7 +153,7 @@ class MujocoSimulator:
         self._light_position = np.tile(self.model.light_pos[0], (n, 1))
         self._light_direction = np.tile(self.model.light_dir[0], (n, 1))
         self._light_diffuse = np.tile(self.model.light_diffuse[0], (n, 1))
-        self._renderer = StereoRenderer(n, rig, threads=self._threads, depth=self._depth)
+        self._renderer = StereoRenderer(n, rig, threads=self._threads, depth=self._depth, rgb=self._rgb)
 
     def randomize_appearance(self, env_ids: torch.Tensor, appearance: Appearance) -> None:
         """See ``Simulator``."""

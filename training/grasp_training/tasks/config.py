@@ -1,9 +1,12 @@
 """Settings of the grasp task."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from grasp_description.cameras import STEREO_RIG, StereoRig
 from grasp_description.scene import SceneConfig
 from grasp_description.workcell import CONTROL_RATE_HZ, EPISODE_LENGTH_S, PHYSICS_RATE_HZ
+from grasp_training.runs import ConfigurationError
+from grasp_training.tasks.depth_sensor import DepthSensorConfig
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class RandomizationConfig:
     calibration leaves"""
     camera_rotation_rad: float = 0.01
     """rad, half range of each camera's rotation about the nominal one; the same"""
+    depth_sensor: DepthSensorConfig = field(default_factory=DepthSensorConfig)
+    """errors of the depth camera (group depth)"""
     appearance_change: float = 0.0
     """probability, each step, that colours, light and camera poses change in mid-episode: a student then sees
     many more scenes in as many steps"""
@@ -75,6 +80,31 @@ class CurriculumConfig:
     """success rate of recent episodes from which the level rises"""
     min_episodes: int = 2000
     """episodes between two rises"""
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Size of stereo and depth images; pose and field of view are the rig's, whatever the size."""
+
+    width: int = STEREO_RIG.width
+    """px; the robot's cameras, and so policy files, have the default"""
+    height: int = STEREO_RIG.height
+    """px"""
+
+    def __str__(self) -> str:
+        return f"{self.width}×{self.height}"
+
+    @property
+    def rig(self) -> StereoRig:
+        """The workcell's cameras with images of this size.
+
+        Raises:
+            ConfigurationError: there are no pixels.
+        """
+        for name in ("width", "height"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"image.{name} is {getattr(self, name)} px; at least 1 is needed")
+        return replace(STEREO_RIG, width=self.width, height=self.height)
 
 
 @dataclass(frozen=True)
@@ -98,6 +128,8 @@ class TaskConfig:
     """how randomization widens"""
     scene: SceneConfig = field(default_factory=SceneConfig)
     """gains and contacts of the simulated scene"""
+    image: ImageConfig = field(default_factory=ImageConfig)
+    """size of images, where any are observed"""
     object_seed: int = 0
     """seed of the object sets (not of the episodes)"""
     threads: int = 2

@@ -22,6 +22,7 @@ from grasp_training.tasks.actions import NUM_ACTIONS, ActionDecoder
 from grasp_training.tasks.command_shaping import CommandShaper
 from grasp_training.tasks.config import TaskConfig
 from grasp_training.tasks.curriculum import Curriculum
+from grasp_training.tasks.depth_sensor import DepthSensor
 from grasp_training.tasks.kinematics import GRASP_POINT
 from grasp_training.tasks.observations import (
     DEPTH,
@@ -46,9 +47,9 @@ class GraspEnv(VecEnv):
 
     Observations are a TensorDict of the groups asked for: ``proprioception`` (n, 69) joint position, joint
     velocity and previous target in rad and rad/s; ``privileged``; ``stereo`` uint8 (n, 2, H, W, 3), left and
-    right; ``depth`` float32 (n, 1, H, W) in m, left camera; ``object_position`` (n, 3) in m, a label. Actions
-    (n, 11): see ``ActionDecoder``. Environments that end are reset within ``step``; their observations are
-    those of the new episode.
+    right; ``depth`` float32 (n, 1, H, W) in m, as a depth camera in the left one's place measures it, 0 where
+    it does not; ``object_position`` (n, 3) in m, a label. Actions (n, 11): see ``ActionDecoder``.
+    Environments that end are reset within ``step``; their observations are those of the new episode.
 
     Args:
         config: the task.
@@ -80,6 +81,7 @@ class GraspEnv(VecEnv):
         self._hold_steps = round(HOLD_TIME_S * config.control_rate_hz)
         self._images = STEREO in groups or DEPTH in groups
         self._elsewhere = torch.zeros(self.num_envs, dtype=torch.bool)
+        self._depth_sensor = DepthSensor(self.num_envs, config.randomization.depth_sensor)
         self._constants(simulator.objects)
         self._buffers()
         self._reset(torch.arange(self.num_envs))
@@ -249,6 +251,9 @@ class GraspEnv(VecEnv):
         self.simulator.reset(env_ids, start)
         self._shaper.reset(env_ids, start.joint_position)
         self._change_appearance(env_ids)
+        if DEPTH in self.groups:
+            draws = sampler.uniform(env_ids, DepthSensor.EPISODE_DRAWS)
+            self._depth_sensor.reset(env_ids, self.curriculum.level, draws)
         self._object_index[env_ids] = chosen
         self._joint_target[env_ids] = start.joint_position
         self._rest_height[env_ids] = start.object_position[:, 2]
@@ -282,8 +287,14 @@ class GraspEnv(VecEnv):
             if STEREO in self.groups:
                 groups[STEREO] = rgb
             if DEPTH in self.groups and depth is not None:
-                groups[DEPTH] = depth[:, :1]
+                groups[DEPTH] = self._measured(depth[:, :1])
         self._observations = TensorDict(groups, batch_size=[self.num_envs], device=self.device)
+
+    def _measured(self, depth: torch.Tensor) -> torch.Tensor:
+        """What the depth cameras make of true depth (n, 1, H, W) in m."""
+        draws = DepthSensor.step_draws(depth.shape[2], depth.shape[3])
+        uniform = self._sampler.uniform(torch.arange(self.num_envs), draws)
+        return self._depth_sensor.measure(depth, self.curriculum.level, uniform)
 
     def _drawn_pose(self, state: SimulatorState) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Position (n, 3) and quaternion (n, 4) at which objects are drawn; None: where they are."""
@@ -312,7 +323,7 @@ def make_env(
     seed: int,
     sampler: EpisodeSampler | None = None,
 ) -> GraspEnv:
-    """The grasp task on the default simulator.
+    """The grasp task on the default simulator, with images of the size that the task says.
 
     Args:
         config: the task.
@@ -324,6 +335,7 @@ def make_env(
 
     Raises:
         ValueError: a group or the object set does not exist.
+        ConfigurationError: images have no pixels.
     """
     check_groups(groups)
     simulator = MujocoSimulator(
@@ -332,7 +344,9 @@ def make_env(
         substeps=config.substeps,
         images=STEREO in groups or DEPTH in groups,
         depth=DEPTH in groups,
+        rgb=STEREO in groups,
         threads=config.threads,
         scene=config.scene,
+        rig=config.image.rig,
     )
     return GraspEnv(config, simulator, groups, seed, sampler)

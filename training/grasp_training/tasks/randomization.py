@@ -108,6 +108,10 @@ class EpisodeSampler:
             stiffness_scale=self._within(config.stiffness, level, count, len(self._home)),
         )
 
+    def uniform(self, env_ids: torch.Tensor, count: int) -> torch.Tensor:
+        """Numbers (k, count) in [0, 1) for the environments env_ids (k,)."""
+        return torch.rand(len(env_ids), count, generator=self.generator)
+
     def noise(self, tensor: torch.Tensor, deviation: float) -> torch.Tensor:
         """The tensor with Gaussian noise of the given standard deviation."""
         return tensor + deviation * torch.randn(tensor.shape, generator=self.generator)

@@ -6,7 +6,9 @@ those not in use are put out of sight.
 """
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import mujoco
@@ -23,6 +25,10 @@ SLOT_TYPES = (
     mujoco.mjtGeom.mjGEOM_ELLIPSOID,
 )
 _OUT_OF_SIGHT = np.array([0.0, 0.0, -50.0])
+
+_generating_code = threading.Lock()
+"""MuJoCo Warp generates each context's kernel when it first renders. Warp's code generation is not safe in
+several threads at once: a kernel can come out that leaves a type of geom out of every image."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class StereoRenderer:
         threads: how many chunks of worlds to trace at the same time (the ray tracer itself is serial on a
         CPU).
         depth: whether to produce depth images too.
+        rgb: whether to produce colour images; without, the left camera alone is traced, in a third of the
+        time.
         shadows: whether the light casts shadows (40 % more time).
     """
 
@@ -72,53 +80,67 @@ class StereoRenderer:
         threads: int = 1,
         depth: bool = False,
         shadows: bool = False,
+        rgb: bool = True,
     ):
         if num_worlds < 1:
             raise ValueError(f"StereoRenderer got num_worlds={num_worlds}; expected at least 1")
         threads = max(1, min(threads, num_worlds))
         bounds = np.linspace(0, num_worlds, threads + 1).astype(int)
-        self.rig, self.num_worlds, self.depth = rig, num_worlds, depth
+        if not rgb and not depth:
+            raise ValueError("StereoRenderer got rgb=False and depth=False; expected one of them at least")
+        self.rig, self.num_worlds, self.rgb, self.depth = rig, num_worlds, rgb, depth
         self._slices = [slice(a, b) for a, b in itertools.pairwise(bounds)]
-        self._tracers = [_RayTracer(int(s.stop - s.start), rig, depth, shadows) for s in self._slices]
+        self._tracers = [_RayTracer(int(s.stop - s.start), rig, rgb, depth, shadows) for s in self._slices]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
 
     def render(self, state: SceneState) -> tuple[np.ndarray, np.ndarray | None]:
         """Images of all worlds.
 
         Returns:
-            rgb: uint8 (n, 2, H, W, 3), left then right. depth: float32 (n, 2, H, W) along the optical axis in
-            m, 0 where nothing was hit, or None unless asked for.
+            rgb: uint8 (n, 2, H, W, 3), left then right; (n, 0, H, W, 3) without colour. depth: float32
+            (n, 2, H, W) along the optical axis in m, 0 where nothing was hit; (n, 1, H, W) of the left camera
+            without colour; None unless asked for.
         """
         n, rig = self.num_worlds, self.rig
         if len(state.geom_xpos) != n:
             raise ValueError(f"StereoRenderer got {len(state.geom_xpos)} worlds; it was built for {n}")
-        rgb = np.empty((n, 2, rig.height, rig.width, 3), np.uint8)
-        depth = np.empty((n, 2, rig.height, rig.width), np.float32) if self.depth else None
+        rgb = np.empty((n, 2 if self.rgb else 0, rig.height, rig.width, 3), np.uint8)
+        cameras = 2 if self.rgb else 1
+        depth = np.empty((n, cameras, rig.height, rig.width), np.float32) if self.depth else None
         jobs = list(zip(self._tracers, self._slices, strict=True))
-        if self._pool is None:
-            for tracer, part in jobs:
-                tracer.render(state, part, rgb, depth)
-        else:
-            for future in [
-                self._pool.submit(tracer.render, state, part, rgb, depth) for tracer, part in jobs
-            ]:
-                future.result()
+        # Warp's device is the process's, not the thread's: set here, around all threads.
+        with _on_cpu():
+            if self._pool is None:
+                for tracer, part in jobs:
+                    tracer.render(state, part, rgb, depth)
+            else:
+                for future in [
+                    self._pool.submit(tracer.render, state, part, rgb, depth) for tracer, part in jobs
+                ]:
+                    future.result()
         return rgb, depth
+
+
+def _on_cpu() -> AbstractContextManager:
+    # Imported here: Warp takes a second to start, and only rendering needs it.
+    import warp
+
+    return warp.ScopedDevice("cpu")
 
 
 class _RayTracer:
     """One MuJoCo Warp render context over a chunk of worlds."""
 
-    def __init__(self, num_worlds: int, rig: StereoRig, depth: bool, shadows: bool):
+    def __init__(self, num_worlds: int, rig: StereoRig, rgb: bool, depth: bool, shadows: bool):
         # Imported here: Warp takes a second to start, and only rendering needs it.
         import warp
 
         warp.config.log_level = warp.LOG_WARNING
         import mujoco_warp
 
-        self._warp, self._mjw, self._rig = warp, mujoco_warp, rig
+        self._mjw, self._rig = mujoco_warp, rig
         model, self._source, self._slots = _render_model(rig)
-        with warp.ScopedDevice("cpu"):
+        with _generating_code, _on_cpu():
             self._model = mujoco_warp.put_model(model)
             self._data = mujoco_warp.make_data(model, nworld=num_worlds, nconmax=1, njmax=1)
             shape = (num_worlds, model.ngeom)
@@ -131,12 +153,14 @@ class _RayTracer:
                 model,
                 nworld=num_worlds,
                 cam_res=(rig.width, rig.height),
-                render_rgb=True,
+                render_rgb=rgb,
                 render_depth=depth,
+                cam_active=[0, 1] if rgb else [0],
                 use_textures=False,
                 use_shadows=shadows,
                 enabled_geom_groups=list(range(6)),
             )
+            self._trace()
         self._size, self._rgba = self._model.geom_size.numpy(), self._model.geom_rgba.numpy()
         self._diffuse = self._model.light_diffuse.numpy()
         self._xpos = self._data.geom_xpos.numpy()
@@ -146,15 +170,18 @@ class _RayTracer:
 
     def render(self, state: SceneState, part: slice, rgb: np.ndarray, depth: np.ndarray | None) -> None:
         self._assign(state, part)
-        with self._warp.ScopedDevice("cpu"):
-            self._mjw.refit_bvh(self._model, self._data, self._context)
-            self._mjw.render(self._model, self._data, self._context)
+        self._trace()
         count, rig = part.stop - part.start, self._rig
         # Each pixel is one uint32 0xAABBGGRR or 0xAARRGGBB; its bytes are reordered without arithmetic.
-        packed = self._context.rgb_data.numpy().view(np.uint8).reshape(count, 2, rig.height, rig.width, 4)
-        rgb[part] = packed[..., 2::-1]
+        if rgb.shape[1]:
+            packed = self._context.rgb_data.numpy().view(np.uint8).reshape(count, 2, rig.height, rig.width, 4)
+            rgb[part] = packed[..., 2::-1]
         if depth is not None:
-            depth[part] = self._context.depth_data.numpy().reshape(count, 2, rig.height, rig.width)
+            depth[part] = self._context.depth_data.numpy().reshape(count, -1, rig.height, rig.width)
+
+    def _trace(self) -> None:
+        self._mjw.refit_bvh(self._model, self._data, self._context)
+        self._mjw.render(self._model, self._data, self._context)
 
     def _assign(self, state: SceneState, part: slice) -> None:
         """Copy the scene into the ray tracer's arrays (numpy views of Warp's memory on the CPU)."""

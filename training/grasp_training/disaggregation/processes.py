@@ -1,0 +1,57 @@
+"""Processes of a run as others see them: which one it is, and whether it is stopped or has ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+_STATE, _STARTED = 0, 19
+"""Fields of /proc/PID/stat after the name (proc(5) counts from 1, and these from its third)."""
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process that is mistaken for no other: ids of processes are used again, and on every machine."""
+
+    machine: str
+    """Machine, since when it runs, and space of process ids."""
+    pid: int
+    """Number of the process there."""
+    started: str
+    """When it was started, in ticks of the machine."""
+
+    @staticmethod
+    def of(pid: int) -> ProcessId:
+        """Return a process of this machine."""
+        return ProcessId(_machine(), pid, _stat(pid, _STARTED))
+
+    def has_ended(self) -> bool:
+        """Say whether the process was on this machine and is no more."""
+        if not self._could_be_here():
+            return False
+        return _stat(self.pid, _STARTED) != self.started or _stat(self.pid, _STATE) in ("Z", "X")
+
+    def end_if_stopped(self) -> None:
+        """Kill the process if it is on this machine and stopped: no other signal would reach it."""
+        if self._could_be_here() and not self.has_ended() and _stat(self.pid, _STATE) in ("T", "t"):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _could_be_here(self) -> bool:
+        return bool(self.machine and self.started) and self.machine == _machine()
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:  # not Linux: nothing is known to be here
+        return ""
+
+
+def _stat(pid: int, field: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[field]
+    except (OSError, IndexError):
+        return ""
