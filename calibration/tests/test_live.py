@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from grasp_calibration.robot_poses import read_poses
 from grasp_calibration.views import read_pairs
 
 LIMITS = QualityLimits()
+TOPICS = ("/stereo/left/image_raw", "/stereo/right/image_raw")
 JOINTS = {f"lbr_A{number}": 0.1 * number for number in range(1, 8)}
 
 
@@ -77,58 +79,69 @@ def test_live_views_go_to_a_new_folder_only(tmp_path):
         capture(tmp_path, BOARD, LIMITS, CaptureConfig())
 
 
-@pytest.mark.ros
-def test_the_listener_pairs_images_by_stamp_with_the_joints_of_that_moment():
-    """Joint states come after the images they belong to, among those of a hand that shares the topic."""
-    rclpy = pytest.importorskip("rclpy")
+@contextmanager
+def robot_and_cameras(context):
+    """Publishes moments: the left eye's image, every second time the right one's, then the joints of an arm
+    and those of a hand, each by itself."""
     from builtin_interfaces.msg import Time
-    from rclpy.context import Context
     from rclpy.node import Node
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image, JointState
 
-    from grasp_calibration.listener import StereoListener
-
-    def image(number: int, level: int) -> Image:
-        message = Image(height=4, width=6, encoding="rgb8", step=20, data=bytes([level]) * 80)
-        message.header.stamp = Time(sec=number)
-        return message
-
-    context = Context()
-    rclpy.init(context=context, domain_id=84)
-    node = Node("camera", context=context)
-    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    publishers = [node.create_publisher(Image, f"/stereo/{eye}/image_raw", qos) for eye in ("left", "right")]
+    node = Node("robot", context=context)
+    qos = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+    left, right = (node.create_publisher(Image, topic, qos) for topic in TOPICS)
     joints = node.create_publisher(JointState, "/joint_states", qos)
     end = threading.Event()
+
+    def publish(publisher, number: int, message) -> None:
+        message.header.stamp = Time(sec=number)
+        publisher.publish(message)
+
+    def image(level: int) -> Image:
+        return Image(height=4, width=6, encoding="rgb8", step=20, data=bytes([level]) * 80)
 
     def stream() -> None:
         number = 0
         while not end.wait(0.05):
             number += 1
-            publishers[0].publish(image(number, number % 200))
+            publish(left, number, image(number % 200))
             if number % 2:
-                publishers[1].publish(image(number, number % 200 + 50))
+                publish(right, number, image(number % 200 + 50))
             end.wait(0.02)
             for name in ("lbr_A1", "ah_joint00"):
-                state = JointState(name=[name, "other"], position=[float(number), 7.0])
-                state.header.stamp = Time(sec=number)
-                joints.publish(state)
+                publish(joints, number, JointState(name=[name, "other"], position=[float(number), 7.0]))
 
     thread = threading.Thread(target=stream, daemon=True)
-    topics = ("/stereo/left/image_raw", "/stereo/right/image_raw")
+    thread.start()
     try:
-        with StereoListener(topics, "/joint_states", ("lbr_A1",), context) as listener:
-            thread.start()
+        yield
+    finally:
+        end.set()
+        thread.join(10.0)
+        node.destroy_node()
+
+
+@pytest.mark.ros
+def test_the_listener_pairs_images_by_stamp_with_the_joints_of_that_moment():
+    rclpy = pytest.importorskip("rclpy")
+    from rclpy.context import Context
+
+    from grasp_calibration.listener import StereoListener
+
+    context = Context()
+    rclpy.init(context=context, domain_id=84)
+    try:
+        with (
+            StereoListener(TOPICS, "/joint_states", ("lbr_A1",), context) as listener,
+            robot_and_cameras(context),
+        ):
             deadline = time.monotonic() + 60.0
             moment = None
             while moment is None or not moment[1]:
                 assert time.monotonic() < deadline, "no pair with joints came"
                 moment = listener.take(timeout_s=1.0)
     finally:
-        end.set()
-        thread.join(10.0)
-        node.destroy_node()
         rclpy.shutdown(context=context)
     (left, right), positions = moment
     assert left.shape == right.shape == (4, 6)
