@@ -69,6 +69,8 @@ def test_a_line_goes_through_both_measurements_and_never_falls() -> None:
     assert (line.fixed, line.each) == (50.0, 2.0)
     assert line.at(100) == 250.0
     assert Line.through((10, 70.0), (30, 60.0)) == Line(70.0, 0.0)
+    bent = Line.through((10, 70.0), (30, 110.0), bent=True)
+    assert (bent.at(5), bent.at(20)) == (70.0, 90.0), "fewer take no less than the fewest measured"
 
 
 def test_each_rank_pays_for_what_it_does() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Sequence
 
 from grasp_training.benchmarks.recording import RecordedTask
 from grasp_training.benchmarks.schedule import Costs, Span, iteration_s
 from grasp_training.benchmarks.trials import Trial
+from grasp_training.disaggregation import Placement
 from grasp_training.learning.config import Mode, TeacherConfig
 from grasp_training.runs import MetricsLog, RunError
 from grasp_training.tasks import TaskConfig
@@ -17,7 +19,12 @@ BLOCKS = 2
 
 
 def real_trial(placement: str, mode: Mode, num_envs: int, iterations: int) -> Trial:
-    """Return a trial of the real task: the state teacher with its usual settings."""
+    """Return a trial of the real task: the state teacher with its usual settings.
+
+    Where learning and simulating take turns, a learner has every core to itself; overlapped it has its share.
+    """
+    cores, ranks = len(os.sched_getaffinity(0)), Placement.parse(placement)
+    working = ranks.world_size if mode == "overlapped" else ranks.learners
     config = TeacherConfig(
         run="bench",
         placement=placement,
@@ -25,6 +32,7 @@ def real_trial(placement: str, mode: Mode, num_envs: int, iterations: int) -> Tr
         num_envs=num_envs,
         iterations=iterations,
         env_blocks=BLOCKS,
+        threads=max(1, cores // working),
     )
     return Trial(config, RecordedTask(TaskConfig()))
 

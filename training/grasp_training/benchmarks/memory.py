@@ -18,6 +18,7 @@ from typing import Any
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rsl_rl.env import VecEnv
 
 from grasp_training.disaggregation import Placement
 from grasp_training.learning import CheckpointConfig, PpoConfig, TeacherConfig, teacher_preset, train_teacher
@@ -47,10 +48,12 @@ def _leave_pid(folder: Path) -> None:
     path.with_suffix(".tmp").replace(path)
 
 
-def make_watched_env(config: WatchedTask, *arguments: Any) -> Any:
+def make_watched_env(
+    config: WatchedTask, num_envs: int, groups: tuple[str, ...], objects: str, seed: int
+) -> VecEnv:
     """Make environments of the grasp task, and say which process this is."""
     _leave_pid(Path(config.folder))
-    return make_env(config.task, *arguments)
+    return make_env(config.task, num_envs, groups, objects, seed)
 
 
 def train_watched(config: TeacherConfig, task: WatchedTask, *arguments: Any) -> None:

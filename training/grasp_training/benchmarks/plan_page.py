@@ -21,6 +21,7 @@ from grasp_training.learning import teacher_preset
 from grasp_training.learning.config import Mode
 from grasp_training.planning import Choice, Plan, make_plan, rank_parts
 from grasp_training.planning.costs import part_names
+from grasp_training.planning.measuring import MODES
 from grasp_training.tasks import TaskConfig, make_env
 
 BEGIN, END = "<!-- plan: begin -->", "<!-- plan: end -->"
@@ -41,6 +42,8 @@ class PlanPage:
     """Memory of each, GB (1e9 bytes)."""
     threads: int = 1
     """Threads of torch, physics and rendering in what is measured."""
+    modes: tuple[Mode, ...] = MODES
+    """Modes to plan."""
     json: Path | None = None
     """Also write the plan here."""
 
@@ -128,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replace_between_marks(command.page.read_text(), "")  # what cannot be written is not measured
     config = dataclasses.replace(teacher_preset("cpu", "plan"), observe="depth", threads=command.threads)
     task = TaskConfig(threads=command.threads)
-    plan = make_plan(config, task, make_env, command.devices, 1e9 * command.memory_gb, report=print)
+    memory = 1e9 * command.memory_gb
+    plan = make_plan(config, task, make_env, command.devices, memory, report=print, modes=command.modes)
     if command.json:
         command.json.write_text(json.dumps(plan.to_mapping(), indent=2))
     command.page.write_text(replace_between_marks(command.page.read_text(), markdown(plan)))

@@ -17,6 +17,10 @@ _LOOK = {
 """What -> colour, and where in a row: a learner infers and learns at the same time."""
 
 
+_MANY = 30
+"""Rows from which on they are drawn thin."""
+
+
 def draw_timelines(timelines: Mapping[str, Sequence[Span]], path: Path, until_s: float) -> None:
     """Draw one panel a timeline, one row a rank, learners and their simulators in order.
 
@@ -31,7 +35,8 @@ def draw_timelines(timelines: Mapping[str, Sequence[Span]], path: Path, until_s:
 
     ranks = {title: _ranks(spans) for title, spans in timelines.items()}
     heights = [max(1, len(who)) for who in ranks.values()]
-    figure = Figure(figsize=(12, 1.0 + 0.32 * sum(heights) + 0.5 * len(heights)), layout="constrained")
+    each = 0.32 if sum(heights) < _MANY else 0.16
+    figure = Figure(figsize=(12, 1.0 + each * sum(heights) + 0.5 * len(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(timelines), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     for axis, (title, spans) in zip(axes, timelines.items(), strict=True):
@@ -39,11 +44,11 @@ def draw_timelines(timelines: Mapping[str, Sequence[Span]], path: Path, until_s:
             for what, (colour, offset, height) in _LOOK.items():
                 own = [span for span in spans if span.who == who and span.what == what]
                 bars = [(span.start_s, span.end_s - span.start_s) for span in own if span.start_s < until_s]
-                axis.broken_barh(bars, (row + offset, height), color=colour, linewidth=0)
+                axis.broken_barh(bars, (row + offset, height), color=colour, linewidth=0, snap=False)
         axis.set(yticks=range(len(ranks[title])), yticklabels=ranks[title], xlim=(0, until_s))
         axis.set_ylim(len(ranks[title]) - 0.4, -0.6)
         axis.set_title(title, loc="left", fontsize=9)
-        axis.tick_params(axis="y", labelsize=8, length=0)
+        axis.tick_params(axis="y", labelsize=8 if each > 0.2 else 6, length=0)
     axes[-1].set_xlabel("s")
     shown = {span.what for spans in timelines.values() for span in spans}
     handles = [Patch(color=look[0], label=what) for what, look in _LOOK.items() if what in shown]

@@ -14,7 +14,7 @@ from grasp_training.benchmarks.schedule import Costs, Span
 from grasp_training.benchmarks.stand_ins import StandInPPO, StandInTask, make_stand_in
 from grasp_training.disaggregation import Placement, Setup, SingleWiring, Wiring
 from grasp_training.disaggregation.cluster import Cluster
-from grasp_training.disaggregation.launch import launch
+from grasp_training.disaggregation.launch import launch, spare_libraries
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import Mode, NetworkConfig, PpoConfig, TeacherConfig
 from grasp_training.learning.random_state import seed_everything
@@ -68,6 +68,7 @@ def run_trial(trial: Trial, folder: Path) -> list[Span]:
     for old in folder.glob("rank-*.json"):
         old.unlink()
     if placement.world_size == 1:
+        spare_libraries()
         use_threads(trial.config.threads)
         _learn(SingleWiring(), trial, folder)
         _write(folder, 0, placement)
@@ -85,6 +86,7 @@ def shifted(spans: Sequence[Span], start_s: float) -> list[Span]:
 
 def _run_rank(trial: Trial, folder: Path) -> None:
     placement = Placement.parse(trial.config.placement)
+    spare_libraries()
     use_threads(trial.config.threads)
     with Cluster.from_environment(placement, trial.config.limits) as cluster:
         if cluster.role.learner is None:

@@ -75,7 +75,7 @@ class BenchDisaggregation:
     """Folder that holds the runs' folders."""
     placements: tuple[str, ...] = ("data-parallel:2", "1:1", "2:1", "3:1")
     """Placements to run here."""
-    scheduled: tuple[str, ...] = ("data-parallel:8", "7:1", "6:2", "15:1", "12:4")
+    scheduled: tuple[str, ...] = ("data-parallel:8", "7:1", "6:2", "12:4")
     """Placements to work out only."""
     devices_per_node: int = 8
     """Devices of a node, for the placements that are worked out."""

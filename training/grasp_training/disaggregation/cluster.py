@@ -15,7 +15,7 @@ from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
 from grasp_training.disaggregation.attempt import new_attempt
 from grasp_training.disaggregation.liveness import Limits, Pulse
 from grasp_training.disaggregation.placement import Placement, Role
-from grasp_training.disaggregation.processes import ProcessId
+from grasp_training.disaggregation.processes import watched_agent
 from grasp_training.disaggregation.reports import WholeErrorHandler
 from grasp_training.errors import GraspError
 
@@ -24,16 +24,11 @@ FAILED_STATUS = 75
 """Exit status of a rank that another one's failure has ended."""
 
 
-AGENT_VARIABLE = "GRASP_AGENT_PID"
-
-
-def own_agent() -> ProcessId:
-    """Return the agent that watches over this rank: its parent, unless there is a server between them."""
-    return ProcessId.of(int(os.environ.get(AGENT_VARIABLE, os.getppid())))
-
-
 class RankError(GraspError, RuntimeError):
     """A rank is dead, stopped or too slow: the message names it and its last message."""
+
+    told = False
+    """Whether it is on the terminal already."""
 
 
 class Cluster:
@@ -51,7 +46,6 @@ class Cluster:
         store: Store,
         limits: Limits,
         device: str = "cpu",
-        agent: ProcessId | None = None,
         job: Store | None = None,
     ) -> None:
         """Join; returns when all ranks have.
@@ -62,7 +56,6 @@ class Cluster:
             store: shared by all ranks.
             limits: on waits.
             device: where records are sent from and arrive; CUDA devices use NCCL, others Gloo.
-            agent: the process that watches over this one; its parent by default.
             job: a store that outlives restarts of the ranks.
 
         Raises:
@@ -75,8 +68,7 @@ class Cluster:
         store.set_timeout(timedelta(seconds=limits.start_s))
         others = [role for role in self.roles if role.rank != rank]
         life = PrefixStore("life", _own_client(store))
-        agent = agent or ProcessId.of(os.getppid())
-        self.pulse = Pulse(life, self.role, others, limits, self._end_process, agent)
+        self.pulse = Pulse(life, self.role, others, limits, self._end_process, watched_agent())
         self.pulse.start()
         try:
             self.transport = _make_group(
@@ -89,24 +81,24 @@ class Cluster:
 
     @staticmethod
     def from_environment(placement: Placement, limits: Limits, device: str = "cpu") -> Cluster:
-        """Join with the rank and the store that torchrun gives.
+        """Join with the rank and the store that torchrun gives, and the agent that `watch_agent` was given.
 
         Raises:
             RankError: torchrun started another number of ranks than the placement has.
         """
-        world, agent = int(os.environ["WORLD_SIZE"]), own_agent()
+        world = int(os.environ["WORLD_SIZE"])
         if world != placement.world_size:
             raise RankError(
                 f"torchrun started {world} ranks (WORLD_SIZE); placement {placement} has "
                 f"{placement.world_size}"
             )
-        timeout = timedelta(seconds=limits.start_s)
+        timeout = timedelta(seconds=limits.join_s)
         store, rank, _ = next(iter(distributed.rendezvous("env://", timeout=timeout)))
         try:
             attempt = new_attempt(store, rank, world, limits.join_s)
         except RuntimeError as error:
             raise RankError(f"{error}, says {placement.roles()[rank]}") from error
-        return Cluster(placement, rank, attempt, limits, device, agent, store)
+        return Cluster(placement, rank, attempt, limits, device, store)
 
     def __enter__(self) -> Cluster:
         return self
@@ -165,10 +157,14 @@ class Cluster:
     def fail(self, message: str) -> NoReturn:
         """Raise the failure that came first, of whichever rank told it.
 
+        It is told at once: curves are still drawn on the way out, and the agent may end this rank before.
+
         Raises:
             RankError: always.
         """
-        raise RankError(self._publish(self.pulse.lost_agent() or message))
+        error = RankError(self._publish(self.pulse.lost_agent() or message))
+        self._report(error)
+        raise error
 
     def _publish(self, message: str) -> str:
         try:
@@ -176,11 +172,15 @@ class Cluster:
         except RuntimeError:  # the store is gone with the process that held it
             return message
 
+    def _report(self, error: RankError) -> None:
+        """Tell the agent and the terminal."""
+        WholeErrorHandler().record_exception(error)
+        print(f"{self.role}: {error}", file=sys.stderr, flush=True)
+        error.told = True
+
     def _end_process(self, message: str) -> None:
         """End this process from the thread that watches: the main thread may wait in a system call."""
-        message = self._publish(message)
-        WholeErrorHandler().record_exception(RankError(message))
-        print(f"{self.role}: {message}", file=sys.stderr, flush=True)
+        self._report(RankError(self._publish(message)))
         self.pulse.end_stopped()
         os._exit(FAILED_STATUS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -19,9 +20,9 @@ from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, Sign
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from grasp_training.disaggregation.cluster import AGENT_VARIABLE, FAILED_STATUS, RankError, own_agent
+from grasp_training.disaggregation.cluster import FAILED_STATUS, RankError
 from grasp_training.disaggregation.placement import Placement
-from grasp_training.disaggregation.processes import ProcessId
+from grasp_training.disaggregation.processes import ProcessId, watch_agent
 from grasp_training.disaggregation.reports import WholeErrorHandler, last_sign_of_life, read_failures
 
 _AGENT_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -29,8 +30,6 @@ _SHUTDOWN_S = 5
 """Seconds that ranks have to end when the run is interrupted."""
 _LINGER_S = 1.0
 """Seconds for which a rank that another one's failure ends lets that one be the first whom the agent sees."""
-_LAST_WORDS_S = 5.0
-"""Seconds that a rank has to tell of its agent's death."""
 
 
 def is_rank() -> bool:
@@ -38,35 +37,35 @@ def is_rank() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ and "RANK" in os.environ
 
 
-def run_rank(agent_pid: int, entry: Callable[..., None], *arguments: Any) -> None:
+def run_rank(agent: ProcessId, entry: Callable[..., None], *arguments: Any) -> None:
     """Run `entry(*arguments)` as a rank; whatever ends it is reported to the agent that started it.
 
     Args:
-        agent_pid: the agent's process.
+        agent: the agent, which knows itself: it may have died before this rank could ask.
         entry: what to run.
         *arguments: its arguments.
 
     Raises:
         SystemExit: another rank, or the agent, has ended this one: a traceback would tell nothing.
     """
-    os.environ[AGENT_VARIABLE] = str(agent_pid)
-    threading.Thread(target=_end_with_agent, args=(own_agent(),), name="agent's end", daemon=True).start()
+    watch_agent(agent, FAILED_STATUS)
     try:
         record(entry, error_handler=WholeErrorHandler())(*arguments)
     except RankError as error:
-        print(error, file=sys.stderr, flush=True)
+        if not error.told:
+            print(error, file=sys.stderr, flush=True)
         time.sleep(_LINGER_S)
         sys.exit(FAILED_STATUS)
 
 
-def _end_with_agent(agent: ProcessId) -> None:
-    """End this rank when its agent has died, whatever it waits for."""
-    while not agent.has_ended():
-        time.sleep(_LINGER_S)
-    time.sleep(_LAST_WORDS_S)  # a rank that has joined the others tells them
-    said = f"torchrun's agent (process {agent.pid}) has died, and this rank with it"
-    print(said, file=sys.stderr, flush=True)
-    os._exit(FAILED_STATUS)
+def spare_libraries() -> None:
+    """Let the garbage collector look only at what is made from now on.
+
+    A whole collection walks through every object of the libraries: 0.2 s in which a learner answers no
+    simulator, some seconds after the start and now and then later.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def launch(placement: Placement, max_restarts: int, entry: Callable[..., None], *arguments: Any) -> None:
@@ -100,7 +99,7 @@ def launch(placement: Placement, max_restarts: int, entry: Callable[..., None], 
         with tempfile.TemporaryDirectory(prefix="grasp-ranks-") as folder, _own_signal_handlers():
             config.logs_specs = DefaultLogsSpecs(folder)
             try:
-                elastic_launch(config, run_rank)(os.getpid(), entry, *arguments)
+                elastic_launch(config, run_rank)(ProcessId.of(os.getpid()), entry, *arguments)
             except ChildFailedError as error:
                 raise RankError(_explain(placement, error.failures, Path(folder))) from None
     except SignalException as error:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+_POLL_S = 1.0
+_LAST_WORDS_S = 5.0
+"""Seconds that a rank has to tell others of its agent's death."""
 _STATE, _STARTED = 0, 19
 """Fields of /proc/PID/stat after the name (proc(5) counts from 1, and these from its third)."""
 
@@ -39,7 +45,34 @@ class ProcessId:
             os.kill(self.pid, signal.SIGKILL)
 
     def _could_be_here(self) -> bool:
-        return bool(self.machine and self.started) and self.machine == _machine()
+        return bool(self.machine) and self.machine == _machine()
+
+
+_watched: list[ProcessId] = []
+
+
+def watch_agent(agent: ProcessId, status: int) -> None:
+    """End this process, with this exit status, when the agent that started it has died.
+
+    A thread watches, whatever the process waits for. The parent's number does not tell: ranks may be forked
+    from a server, which lives for as long as they do.
+    """
+    _watched[:] = [agent]
+    threading.Thread(target=_end_with, args=(agent, status), name="watch of the agent", daemon=True).start()
+
+
+def watched_agent() -> ProcessId:
+    """Return the agent that this process watches; its parent, if none was named."""
+    return _watched[0] if _watched else ProcessId.of(os.getppid())
+
+
+def _end_with(agent: ProcessId, status: int) -> None:
+    while not agent.has_ended():
+        time.sleep(_POLL_S)
+    time.sleep(_LAST_WORDS_S)
+    said = f"torchrun's agent (process {agent.pid}) has died, and with it process {os.getpid()}, its rank"
+    print(said, file=sys.stderr, flush=True)
+    os._exit(status)
 
 
 def _machine() -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from grasp_training.disaggregation.cluster import Cluster
-from grasp_training.disaggregation.launch import is_rank, launch, run_rank
+from grasp_training.disaggregation.launch import is_rank, launch, run_rank, spare_libraries
 from grasp_training.disaggregation.placement import Placement
+from grasp_training.disaggregation.processes import ProcessId
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import RunConfig, check_positive
 from grasp_training.learning.session import MakeEnv, use_threads
@@ -42,8 +43,9 @@ def train_placed(
     config.blocks()
     arguments = (train, config, task, make_env, runs_folder, resume)
     if is_rank():
-        run_rank(os.getppid(), _train_in_rank, *arguments)
+        run_rank(ProcessId.of(os.getppid()), _train_in_rank, *arguments)
     elif placement.world_size == 1:
+        spare_libraries()
         train(config, task, make_env, runs_folder, resume)
     else:
         launch(placement, config.max_restarts, _train_in_rank, *arguments)
@@ -52,6 +54,7 @@ def train_placed(
 def _train_in_rank(
     train: Train, config: RunConfig, task: Any, make_env: MakeEnv, runs_folder: Path, resume: bool
 ) -> None:
+    spare_libraries()
     use_threads(config.threads)
     with Cluster.from_environment(Placement.parse(config.placement), config.limits) as cluster:
         if cluster.role.learner is None:

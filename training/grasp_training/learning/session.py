@@ -43,13 +43,16 @@ def _find_run(runs_folder: Path, kind: RunKind, config: RunConfig, resume: bool)
     return folder
 
 
-def use_threads(threads: int) -> None:
-    """Set the number of torch's threads; 0 means every core that this process may use.
+def use_threads(threads: int, share: float = 1.0) -> None:
+    """Set the number of torch's threads.
 
-    Of several ranks on one machine (torchrun's LOCAL_WORLD_SIZE), each takes its share.
+    Args:
+        threads: how many; 0 means every core that this process may use. Of several ranks on one machine
+            (torchrun's LOCAL_WORLD_SIZE), each takes its share.
+        share: of these ranks, how many work at the same time.
     """
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // ranks))
+    ranks = max(1.0, share * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    torch.set_num_threads(threads or max(1, int(len(os.sched_getaffinity(0)) / ranks)))
 
 
 class TrainingSession:
@@ -118,7 +121,10 @@ class TrainingSession:
             keep_rollouts: whether learning reads observations where they arrive (`ReceivedStorage`).
         """
         config = self._config
-        use_threads(config.threads)
+        placement, synchronous = self._wiring.placement, config.mode == "synchronous"
+        # Learners that wait while simulators work, and the other way round, need not share with them.
+        waiting = placement.separate and synchronous
+        use_threads(config.threads, placement.learners / placement.world_size if waiting else 1.0)
         seed = environment_seed(config.seed, self.completed)
         seed_everything(seed)
         setup = Setup(

@@ -18,16 +18,21 @@ class Line:
     """bytes without any"""
     each: float
     """bytes an environment"""
+    least: float = 0.0
+    """bytes that few environments take, too: what does not depend on their number may take more than they"""
 
     @staticmethod
-    def through(first: tuple[int, float], second: tuple[int, float]) -> Line:
-        """Return the line through two (environments, bytes); a falling one counts as flat."""
+    def through(first: tuple[int, float], second: tuple[int, float], bent: bool = False) -> Line:
+        """Return the line through two (environments, bytes); a falling one counts as flat.
+
+        `bent`: fewer environments than the first are taken to need as much.
+        """
         each = max(0.0, (second[1] - first[1]) / (second[0] - first[0]))
-        return Line(max(0.0, first[1] - each * first[0]), each)
+        return Line(max(0.0, first[1] - each * first[0]), each, first[1] if bent else 0.0)
 
     def at(self, num_envs: float) -> float:
         """Return the bytes of so many environments."""
-        return self.fixed + self.each * num_envs
+        return max(self.least, self.fixed + self.each * num_envs)
 
 
 @dataclass(frozen=True)

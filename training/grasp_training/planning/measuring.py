@@ -34,7 +34,7 @@ from grasp_training.planning.costs import EnvironmentCosts, Line, Memory, Second
 MODES: tuple[Mode, ...] = ("synchronous", "overlapped")
 _IMAGES = (STEREO, DEPTH)
 _WARM_UP_STEPS, _TIMED_STEPS = 2, 4
-_FEW, _ITERATIONS = 8, 3
+_FEW, _ITERATIONS = 2, 2
 
 Point = tuple[int, float]
 
@@ -80,10 +80,13 @@ def measure(
         seen = [_in_process(_simulate, config, task, make_env, groups, size) for size in sizes]
     simulator = _line(sizes, [taken.peak for taken in plain])
     images = _line(sizes, [seen[i].peak - plain[i].peak for i in range(2)])
-    learnt = {
-        mode: [_in_process(_learn, config, task, description, mode, size) for size in sizes]
-        for mode in dict.fromkeys(("synchronous", *modes))
-    }
+    learnt: dict[Mode, list[_Taken]] = {}
+    for mode in dict.fromkeys(("synchronous", *modes)):
+        updates = [taken.learn_s for taken in learnt.get("synchronous", [_Taken(0, 0)] * 2)]
+        learnt[mode] = [
+            _in_process(_learn, config, task, description, mode, size, update_s / config.ppo.epochs)
+            for size, update_s in zip(sizes, updates, strict=True)
+        ]
     record = description.results(_setup(config, groups, sizes[1])).size + action_size
     # Times of learning are taken where nothing else goes on at the same time.
     alone = learnt["synchronous"][1]
@@ -101,7 +104,7 @@ def measure(
                 renderer=images,
                 messages=Line(0.0, record),
                 buffer=_line(sizes, [taken.buffer for taken in learnt[mode]]),
-                activations=_line(sizes, [taken.peak - taken.buffer for taken in learnt[mode]]),
+                activations=_line(sizes, [taken.peak - taken.buffer for taken in learnt[mode]], bent=True),
             ),
             seconds,
         )
@@ -109,8 +112,8 @@ def measure(
     }
 
 
-def _line(sizes: tuple[int, int], values: list[float]) -> Line:
-    return Line.through((sizes[0], values[0]), (sizes[1], values[1]))
+def _line(sizes: tuple[int, int], values: list[float], bent: bool = False) -> Line:
+    return Line.through((sizes[0], values[0]), (sizes[1], values[1]), bent)
 
 
 def resident_bytes(field: str = "VmRSS", process: int | str = "self") -> float:
@@ -172,10 +175,10 @@ def _simulate(
 
 
 class _Nobody:
-    """A link that answers at once: observations and rewards of zero, no figures."""
+    """A link that answers after a pause: observations and rewards of zero, no figures."""
 
-    def __init__(self, route: Route, layout: RecordLayout) -> None:
-        self.route, self._layout = route, layout
+    def __init__(self, route: Route, layout: RecordLayout, pause_s: float) -> None:
+        self.route, self._layout, self._pause_s = route, layout, pause_s
         self._count = 0
 
     def first(self, results: torch.Tensor) -> None:
@@ -190,7 +193,8 @@ class _Nobody:
         views["figures"].fill_(torch.nan)  # a number would be the value of a figure whose name nobody tells
 
     def wait(self) -> None:
-        """Return."""
+        """Wait as long as simulating takes."""
+        time.sleep(self._pause_s)
 
     def close(self, actions: torch.Tensor) -> None:
         """Do nothing."""
@@ -209,15 +213,16 @@ class _NoNames:
 class _StandInWiring(SingleWiring):
     """A learner whose environments are nobody's."""
 
-    def __init__(self, description: Description) -> None:
-        self._description = description
+    def __init__(self, description: Description, rollout_s: float, steps: int) -> None:
+        self._description, self._rollout_s, self._steps = description, rollout_s, steps
         self.buffer = 0.0
         """Bytes of experience and records, once the run is over."""
 
     def connect(self, make_env: Any, task: Any, setup: Setup) -> RemoteVecEnv:
         """See `Wiring`."""
-        layout = self._description.results(setup)
-        links = [_Nobody(route, layout) for route in self.placement.routes(setup.blocks, setup.turns)]
+        layout, routes = self._description.results(setup), self.placement.routes(setup.blocks, setup.turns)
+        pause_s = self._rollout_s / self._steps / len(routes)
+        links = [_Nobody(route, layout, pause_s) for route in routes]
         self._env = RemoteVecEnv(task, setup, self._description, links, _NoNames())
         return self._env
 
@@ -243,8 +248,14 @@ def _tensor_bytes(owners: Iterable[object]) -> int:
     return sum(memory.values())
 
 
-def _learn(config: TeacherConfig, task: Any, description: Description, mode: Mode, num_envs: int) -> _Taken:
-    """Train on nothing, with all that a run has."""
+def _learn(
+    config: TeacherConfig, task: Any, description: Description, mode: Mode, num_envs: int, rollout_s: float
+) -> _Taken:
+    """Train on nothing, with all that a run has.
+
+    Environments take `rollout_s` for a rollout: overlapped, acting takes memory at the same time as learning
+    only if it goes on for as long.
+    """
     before = resident_bytes()
     short = dataclasses.replace(
         config,
@@ -255,10 +266,10 @@ def _learn(config: TeacherConfig, task: Any, description: Description, mode: Mod
         ppo=dataclasses.replace(config.ppo, epochs=1),  # each takes the same time and memory
     )
     # A run loads libraries when it first draws its curves; from then on, updates take theirs beyond that.
-    _train_on_nothing(dataclasses.replace(short, num_envs=_FEW, iterations=1), task, description)
+    _train_on_nothing(dataclasses.replace(short, num_envs=_FEW, iterations=1), task, description, 0.0)
     gc.collect()
     long = dataclasses.replace(short, num_envs=num_envs, iterations=_ITERATIONS)
-    buffer, rows = _train_on_nothing(long, task, description)
+    buffer, rows = _train_on_nothing(long, task, description, rollout_s)
     collect_s, learn_s = (
         statistics.median(row[f"performance/{name}_s"] for row in rows[1:]) for name in ("collect", "learn")
     )
@@ -268,15 +279,15 @@ def _learn(config: TeacherConfig, task: Any, description: Description, mode: Mod
 
 
 def _train_on_nothing(
-    config: TeacherConfig, task: Any, description: Description
+    config: TeacherConfig, task: Any, description: Description, rollout_s: float
 ) -> tuple[float, list[dict[str, float]]]:
     """Return the bytes of experience and records, and the figures of every update."""
-    wiring = _StandInWiring(description)
+    wiring = _StandInWiring(description, rollout_s, config.ppo.steps_per_rollout)
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
         with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
             run = train_teacher(config, task, _no_env, Path(folder), wiring=wiring)
         return wiring.buffer, run.metrics.rows()
 
 
-def _no_env(*_: Any) -> Any:
+def _no_env(*_: Any, **__: Any) -> Any:
     raise AssertionError("a stand-in makes no environments")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +44,7 @@ def measured_sizes(task: Any, observes_images: bool) -> tuple[int, int]:
     """Return the numbers of environments at which a task's costs are measured."""
     if not observes_images:
         return _STATE_SIZES
-    first = max(4, 2 * math.ceil(_IMAGE_BYTES / (task.image.width * task.image.height) / 2))
+    first = max(8, 2 * math.ceil(_IMAGE_BYTES / (task.image.width * task.image.height) / 2))
     return first, 3 * first
 
 
@@ -107,6 +107,7 @@ def make_plan(
     memory: float,
     measure: Measure = measure,
     report: Callable[[str], None] | None = None,
+    modes: Sequence[Mode] = MODES,
 ) -> Plan:
     """Measure, at all sizes of images where the teacher observes any.
 
@@ -118,6 +119,7 @@ def make_plan(
         memory: bytes of each.
         measure: measures costs (`planning.measuring`).
         report: is told what is measured next.
+        modes: to plan.
     """
     tasks: dict[str, TaskConfig] = {config.observe: task}
     images = DEPTH in config.observation_groups()
@@ -129,7 +131,7 @@ def make_plan(
         counts = measured_sizes(own, images)
         if report:
             report(f"Measuring {observed} with {counts[0]} and {counts[1]} environments")
-        costs[observed] = measure(config, own, make_env, counts, MODES)
+        costs[observed] = measure(config, own, make_env, counts, modes)
     return Plan(devices, memory, config.num_envs, costs)
 
 
