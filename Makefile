@@ -16,6 +16,8 @@ PYTHON ?=
 TORCH_INDEX ?=
 
 ROS_PACKAGES := $(wildcard ros2_ws/src/grasp_*)
+# Simulation has no cameras: it does without OpenCV and what else they need.
+SIM_PACKAGES := $(filter-out %/grasp_camera,$(ROS_PACKAGES))
 # These are copied into an environment (code is used where it lies): when one changes, install again.
 COPIED := $(foreach package,$(ROS_PACKAGES),$(wildcard $(package)/setup.py $(package)/setup.cfg \
 	$(package)/package.xml $(package)/launch/*.py $(package)/config/*.yaml))
@@ -24,9 +26,9 @@ COPIED := $(foreach package,$(ROS_PACKAGES),$(wildcard $(package)/setup.py $(pac
 pip-install = PYTHONWARNINGS=ignore $(1)/bin/python -m pip --disable-pip-version-check install -qq \
 	--no-build-isolation -c constraints.txt
 # An editable installation leaves out data files (resource marker, manifest, launch files, parameters), which
-# ament_index looks for in the environment: $(call install-data,environment) adds them.
+# ament_index looks for in the environment: $(call install-data,environment,packages) adds them.
 define install-data
-@for package in $(ROS_PACKAGES); do ( cd $$package && \
+@for package in $(2); do ( cd $$package && \
 	"$(CURDIR)/$(1)/bin/python" -W ignore setup.py -q install_data --install-dir "$(CURDIR)/$(1)" ) || exit; done
 endef
 
@@ -80,24 +82,25 @@ venv: .venv/.stamp-packages ## Set up .venv for training; then: source .venv/bin
 
 clean: ## Remove caches and colcon's output
 	rm -rf ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .ruff_cache .hypothesis
-	find ros2_ws training tests -name __pycache__ -prune -exec rm -rf {} +
+	find ros2_ws calibration training tests -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## Also remove the environments
 	for venv in .venv .venv-sim; do if [ -f $$venv/.location ]; then rm -rf $$venv; fi; done
-	find ros2_ws training -name '*.egg-info' -prune -exec rm -rf {} +
+	find ros2_ws calibration training -name '*.egg-info' -prune -exec rm -rf {} +
 
 # The deployment's environment: ROS 2 and the nodes. No torch.
 .venv-sim/.stamp-packages: .venv-sim/.stamp-python constraints.txt pyproject.toml $(COPIED)
 	@echo "Installing the deployment's packages into .venv-sim ..."
-	@$(call pip-install,$(@D)) --group ros $(addprefix -e ,$(ROS_PACKAGES))
-	$(call install-data,$(@D))
+	@$(call pip-install,$(@D)) --group ros $(addprefix -e ,$(SIM_PACKAGES))
+	$(call install-data,$(@D),$(SIM_PACKAGES))
 	@touch $@
 
 # Everything: ROS 2, the nodes, training, tests.
-.venv/.stamp-packages: .venv/.stamp-torch pyproject.toml training/pyproject.toml $(COPIED)
+.venv/.stamp-packages: .venv/.stamp-torch pyproject.toml training/pyproject.toml calibration/pyproject.toml $(COPIED)
 	@echo "Installing the packages for training and tests into .venv ..."
-	@$(call pip-install,$(@D)) --group ros --group test $(addprefix -e ,$(ROS_PACKAGES)) -e training
-	$(call install-data,$(@D))
+	@$(call pip-install,$(@D)) --group ros --group test $(addprefix -e ,$(ROS_PACKAGES)) \
+		-e calibration -e training
+	$(call install-data,$(@D),$(ROS_PACKAGES))
 	@touch $@
 
 .venv/.stamp-torch: .venv/.stamp-python constraints.txt

@@ -8,7 +8,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ROS_SOURCE = ROOT / "ros2_ws" / "src"
 ROS_PACKAGES = tuple(sorted(path.parent.name for path in ROS_SOURCE.glob("*/package.xml")))
 PACKAGE_FOLDERS = {name: ROS_SOURCE / name / name for name in ROS_PACKAGES} | {
-    "grasp_training": ROOT / "training" / "grasp_training"
+    "grasp_calibration": ROOT / "calibration" / "grasp_calibration",
+    "grasp_training": ROOT / "training" / "grasp_training",
 }
 
 

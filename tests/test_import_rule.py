@@ -21,7 +21,9 @@ from source_tree import (
 
 NODE_FILES = sorted(ROS_SOURCE.glob("*/grasp_*/*_node.py"))
 # Without ROS, so that training and tests can use them, and so that they can be judged on their own.
-PLAIN_MODULES = ("grasp_policy.policy_file",)
+PLAIN_MODULES = ("grasp_policy.policy_file", "grasp_camera.stereo_calibration", "grasp_camera.capture")
+# The one file of the calibration that listens to the camera node; folders of images need no ROS.
+CALIBRATION_ROS_FILE = "calibration/grasp_calibration/listener.py"
 # rsl_rl, tensordict and torch are training's; a robot must not need them.
 LEARNING_LIBRARIES = {"torch", "tensordict", "rsl_rl", "tensorboard", "grasp_training"}
 
@@ -50,6 +52,40 @@ def test_training_never_imports_ros():
 def test_training_imports_of_the_deployment_only_description_and_policy():
     forbidden = set(ROS_PACKAGES) - {"grasp_description", "grasp_policy"}
     assert offenders("grasp_training", forbidden.__contains__) == {}
+
+
+def test_calibration_imports_ros_in_its_listener_alone():
+    assert set(offenders("grasp_calibration", is_ros)) == {CALIBRATION_ROS_FILE}
+
+
+def test_calibration_imports_neither_torch_nor_nodes():
+    others = LEARNING_LIBRARIES | set(ROS_PACKAGES) - {"grasp_camera", "grasp_description"}
+    assert offenders("grasp_calibration", others.__contains__) == {}
+
+
+@pytest.mark.parametrize(
+    "module", ["grasp_calibration.stereo", "grasp_calibration.hand_eye", "grasp_calibration.check"]
+)
+def test_calibrating_from_a_folder_loads_neither_ros_nor_torch(module):
+    program = f"import sys, {module}; print(*sorted({{'rclpy', 'torch'}} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
+
+
+def test_the_format_of_calibration_files_needs_no_opencv():
+    reached = reachable_modules("grasp_camera.stereo_calibration")
+    tops = set().union(*(top_levels(imports_of(own_modules()[name])) for name in reached))
+    assert "cv2" not in tops
+
+
+def test_what_runs_in_simulation_needs_no_opencv_and_no_camera():
+    unneeded = {"cv2", "pyrealsense2", "grasp_camera", "grasp_calibration"}
+    found = {
+        package: offenders(package, unneeded.__contains__)
+        for package in ROS_PACKAGES
+        if package != "grasp_camera"
+    }
+    assert {package: files for package, files in found.items() if files} == {}
 
 
 def test_nothing_that_training_reaches_imports_ros():

@@ -43,8 +43,12 @@ def requirements() -> dict[str, list[Requirement]]:
         tree = ast.parse((ROS_SOURCE / package / "setup.py").read_text(encoding="utf-8"))
         keywords = [node for node in ast.walk(tree) if isinstance(node, ast.keyword)]
         lines[package] = next(ast.literal_eval(k.value) for k in keywords if k.arg == "install_requires")
-    training = tomllib.loads((ROOT / "training" / "pyproject.toml").read_text(encoding="utf-8"))
-    lines["grasp_training"] = training["project"]["dependencies"]
+        extras = next((ast.literal_eval(k.value) for k in keywords if k.arg == "extras_require"), {})
+        lines[package] = [*lines[package], *(line for name in extras for line in extras[name])]
+    for package, folder in (("grasp_training", "training"), ("grasp_calibration", "calibration")):
+        project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project.get("optional-dependencies", {})
+        lines[package] = [*project["dependencies"], *(line for name in extras for line in extras[name])]
     root = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     lines |= root["dependency-groups"]
     return {
@@ -88,7 +92,11 @@ def test_no_source_file_is_longer_than_500_lines():
 
 
 def test_every_package_explains_itself():
-    folders = [ROS_SOURCE / package for package in ROS_PACKAGES] + [ROOT, ROOT / "training"]
+    folders = [ROS_SOURCE / package for package in ROS_PACKAGES] + [
+        ROOT,
+        ROOT / "training",
+        ROOT / "calibration",
+    ]
     assert [str(folder) for folder in folders if not (folder / "README.md").is_file()] == []
 
 

@@ -1,0 +1,1 @@
+"""Stereo capture: sources, pairing, rectification, the calibration files (no ROS in them) and the node."""

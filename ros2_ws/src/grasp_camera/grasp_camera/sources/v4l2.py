@@ -1,0 +1,185 @@
+"""UVC cameras through V4L2 (OpenCV): one that gives both eyes side by side, or two devices.
+
+V4L2 stamps a buffer with the kernel's monotonic clock, the same for all devices; OpenCV hands that on as the
+position in ms, but not the buffer's sequence number: repeated frames are known by their time alone. Two
+devices run free: their images are up to half a frame period apart, and pairing needs ``max_skew_s`` to allow
+for it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+
+from grasp_camera.errors import CameraConfigError, CameraLostError
+from grasp_camera.frames import Frame
+from grasp_camera.sources.choice import SourceConfig
+
+__all__ = ["V4l2Source"]
+
+_CLOCK = "monotonic"
+_AUTO, _MANUAL = 3, 1
+"""values of V4L2_CID_EXPOSURE_AUTO that OpenCV hands through"""
+_FRAMES_KEPT = 4
+
+
+class V4l2Source:
+    """The source of kinds ``v4l2_side_by_side`` and ``v4l2_pair``."""
+
+    def __init__(
+        self,
+        config: SourceConfig,
+        opener: Callable[[str], Any] | None = None,
+        system_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """
+        Args:
+            opener: device -> something like cv2.VideoCapture; that itself if not given.
+        """
+        self._config = config
+        self._opener = opener or (lambda device: cv2.VideoCapture(device, cv2.CAP_V4L2))
+        self._system_ns = system_ns
+        self._side_by_side = config.kind == "v4l2_side_by_side"
+        self._readers: list[_Reader] = []
+
+    @property
+    def channels(self) -> str:
+        return "rgb"
+
+    def describe(self) -> str:
+        return f"V4L2 {' and '.join(self._config.devices)}"
+
+    def open(self) -> None:
+        """Raises:
+        CameraLostError: a device is not there.
+        CameraConfigError: a device gives another image size than asked for.
+        """
+        try:
+            for device in self._config.devices:
+                self._readers.append(_Reader(device, self._opened(device), self._system_ns))
+        except (CameraLostError, CameraConfigError):
+            self.close()
+            raise
+
+    def read(self, timeout_s: float) -> list[Frame]:
+        """Frames of both eyes; raises CameraLostError where a device ended."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            frames = [
+                frame
+                for position, reader in enumerate(self._readers)
+                for shot in reader.taken()
+                for frame in self._frames(position, *shot)
+            ]
+            left_s = deadline - time.monotonic()
+            if frames or left_s <= 0:
+                return frames
+            time.sleep(min(0.002, left_s))
+
+    def close(self) -> None:
+        """Let go of the devices."""
+        for reader in self._readers:
+            reader.stop()
+        self._readers = []
+
+    def _opened(self, device: str) -> Any:
+        config = self._config
+        capture = self._opener(device)
+        if not capture.isOpened():
+            capture.release()
+            raise CameraLostError(
+                f"V4L2 {device} cannot be opened: not there, in use, or not permitted (group video)"
+            )
+        width = 2 * config.width if self._side_by_side else config.width
+        wanted = (
+            (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*config.fourcc)),
+            (cv2.CAP_PROP_FRAME_WIDTH, width),
+            (cv2.CAP_PROP_FRAME_HEIGHT, config.height),
+            (cv2.CAP_PROP_FPS, config.rate_hz),
+            (cv2.CAP_PROP_BUFFERSIZE, 2),
+            (cv2.CAP_PROP_AUTO_EXPOSURE, _AUTO if config.auto_exposure else _MANUAL),
+        )
+        for what, value in wanted:
+            capture.set(what, value)
+        if not config.auto_exposure:
+            capture.set(cv2.CAP_PROP_EXPOSURE, config.exposure)
+        found = (round(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        rate_hz = capture.get(cv2.CAP_PROP_FPS)
+        if found != (width, config.height) or abs(rate_hz - config.rate_hz) > 1.0:
+            capture.release()
+            raise CameraConfigError(
+                f"V4L2 {device} gives {found[0]}x{found[1]} px at {rate_hz:g} Hz; asked for "
+                f"{width}x{config.height} px at {config.rate_hz} Hz in {config.fourcc} (v4l2-ctl "
+                "--list-formats-ext shows what it can)"
+            )
+        return capture
+
+    def _frames(self, position: int, image: np.ndarray, time_ns: int, arrival_ns: int) -> list[Frame]:
+        rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        if not self._side_by_side:
+            return [Frame(position, None, time_ns, _CLOCK, arrival_ns, rgb)]
+        half = rgb.shape[1] // 2
+        eyes = (rgb[:, :half].copy(), rgb[:, half:].copy())
+        return [Frame(eye, None, time_ns, _CLOCK, arrival_ns, one) for eye, one in enumerate(eyes)]
+
+
+class _Reader:
+    """Reads one device in a thread: OpenCV's read blocks."""
+
+    def __init__(self, device: str, capture: Any, system_ns: Callable[[], int]) -> None:
+        self._device, self._capture, self._system_ns = device, capture, system_ns
+        self._shots: queue.Queue[tuple[np.ndarray, int, int]] = queue.Queue(_FRAMES_KEPT)
+        self._stopping, self._ended = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"v4l2 {device}", daemon=True)
+        self._thread.start()
+
+    def taken(self) -> list[tuple[np.ndarray, int, int]]:
+        """Images (BGR), their time on the monotonic clock, their arrival, ns.
+
+        Raises:
+            CameraLostError: the device ended, and all it gave was taken.
+        """
+        shots = []
+        while True:
+            try:
+                shots.append(self._shots.get_nowait())
+            except queue.Empty:
+                break
+        if not shots and self._ended.is_set():
+            raise CameraLostError(f"V4L2 {self._device} gives no images any more")
+        return shots
+
+    def stop(self) -> None:
+        # A read that hangs in the driver ends by OpenCV's own time limit; the thread releases the device
+        # then.
+        self._stopping.set()
+        self._thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                good, image = self._capture.read()
+                if not good:
+                    return
+                time_ns = round(1e6 * self._capture.get(cv2.CAP_PROP_POS_MSEC))
+                self._put((image, time_ns, self._system_ns()))
+        finally:
+            self._capture.release()
+            self._ended.set()
+
+    def _put(self, shot: tuple[np.ndarray, int, int]) -> None:
+        """The newest frames count: a full queue loses its oldest."""
+        while True:
+            try:
+                return self._shots.put_nowait(shot)
+            except queue.Full:
+                try:
+                    self._shots.get_nowait()
+                except queue.Empty:
+                    continue

@@ -1,0 +1,179 @@
+"""Calibration files: what is written is read, and what is wrong is said."""
+
+import copy
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from camera_samples import calibration
+
+from grasp_camera.camera_info import CameraCalibration, read_camera, write_camera
+from grasp_camera.errors import CalibrationFileError
+from grasp_camera.extrinsics import (
+    Transform,
+    chained,
+    read_extrinsics,
+    write_extrinsics,
+)
+from grasp_camera.stereo_calibration import StereoCalibration, read_stereo, write_stereo
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_stereo(tmp_path, calibration())
+    return tmp_path
+
+
+def test_a_calibration_is_read_as_it_was_written(folder):
+    found, true = read_stereo(folder), calibration()
+    assert found.transforms == ()
+    for one, other in zip(found.cameras, true.cameras, strict=True):
+        assert (one.name, one.width, one.height) == (other.name, other.width, other.height)
+        for name in ("d", "k", "r", "p"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert found.baseline_m == pytest.approx(0.12)
+
+
+def test_a_file_of_another_tool_with_more_keys_is_read(folder):
+    path = folder / "left.yaml"
+    path.write_text(path.read_text() + "some_tool: {version: 3}\n")
+    assert read_camera(path).width == 640
+
+
+SPOILT = {
+    "image_width is missing": lambda d: d.pop("image_width"),
+    "image_width is '640'": lambda d: d.update(image_width="640"),
+    "image size is 640x0": lambda d: d.update(image_height=0),
+    "camera_matrix is missing": lambda d: d.pop("camera_matrix"),
+    "projection_matrix is": lambda d: d["projection_matrix"].update(rows=4),
+    "rectification_matrix is": lambda d: d["rectification_matrix"]["data"].pop(),
+    "distortion_model is 'equidistant'": lambda d: d.update(distortion_model="equidistant"),
+    "distortion_coefficients has 4 numbers": lambda d: d.update(
+        distortion_coefficients={"rows": 1, "cols": 4, "data": [0.0] * 4}
+    ),
+    "camera_matrix is {": lambda d: d["camera_matrix"]["data"].__setitem__(0, float("nan")),
+    "a focal length in K or P is not positive": lambda d: d["camera_matrix"]["data"].__setitem__(0, -1.0),
+    "R is not a rotation": lambda d: d["rectification_matrix"]["data"].__setitem__(0, 0.5),
+    "left.yaml: calibration of camera 'stereo_left': R is not": lambda d: d["rectification_matrix"][
+        "data"
+    ].__setitem__(0, -1.0),
+}
+
+
+@pytest.mark.parametrize("message", SPOILT)
+def test_a_spoilt_file_is_refused_by_name_and_key(folder, message):
+    path = folder / "left.yaml"
+    document = copy.deepcopy(yaml.safe_load(path.read_text()))
+    SPOILT[message](document)
+    path.write_text(yaml.safe_dump(document))
+    with pytest.raises(CalibrationFileError) as refusal:
+        read_stereo(folder)
+    assert message in str(refusal.value)
+    assert "left" in str(refusal.value)
+
+
+@pytest.mark.parametrize("content", ["", "- a list", "{unclosed", "\x00"])
+def test_what_is_no_mapping_is_refused(folder, content):
+    (folder / "right.yaml").write_text(content)
+    with pytest.raises(CalibrationFileError, match=r"right\.yaml"):
+        read_stereo(folder)
+
+
+def test_a_missing_file_is_named(folder):
+    (folder / "right.yaml").unlink()
+    with pytest.raises(CalibrationFileError, match=r"right\.yaml: there is no such calibration file"):
+        read_stereo(folder)
+
+
+def test_a_pair_that_does_not_fit_is_refused():
+    one, other = calibration(), calibration(focal=601.0)
+    with pytest.raises(CalibrationFileError, match="expected the same: a rectified pair"):
+        StereoCalibration(one.left, other.right)
+    with pytest.raises(CalibrationFileError, match="expected the same size"):
+        StereoCalibration(one.left, calibration(width=320).right)
+    with pytest.raises(CalibrationFileError, match="are left and right swapped"):
+        calibration(baseline_m=-0.12)
+    with pytest.raises(CalibrationFileError, match=r"left P\[0, 3\]"):
+        StereoCalibration(one.right, one.right)
+
+
+@pytest.mark.parametrize("name", ["d", "k", "r", "p"])
+def test_a_number_that_is_not_finite_is_refused_before_it_is_written(name):
+    values = {"d": np.zeros(5), "k": np.eye(3), "r": np.eye(3), "p": np.eye(3, 4)}
+    values[name] = np.full_like(values[name], np.nan)
+    with pytest.raises(CalibrationFileError, match=f"{name.upper()} holds a number that is not finite"):
+        CameraCalibration("broken", 64, 48, "plumb_bob", **values)
+
+
+def test_transforms_are_read_as_they_were_written_and_chained(tmp_path):
+    rng = np.random.default_rng(0)
+    links = []
+    for parent, child in (("base", "a"), ("a", "b"), ("base", "c")):
+        matrix = np.eye(4)
+        matrix[:3, :3] = cv2.Rodrigues(rng.uniform(-2, 2, 3))[0]
+        matrix[:3, 3] = rng.normal(size=3)
+        links.append(Transform.from_matrix(parent, child, matrix))
+    write_extrinsics(tmp_path / "e.yaml", links, {"date": "today"})
+    found = read_extrinsics(tmp_path / "e.yaml")
+    assert found == tuple(links)
+    np.testing.assert_allclose(found[2].matrix(), matrix, atol=1e-12)
+    np.testing.assert_allclose(chained(found, "base", "b"), links[0].matrix() @ links[1].matrix())
+    with pytest.raises(CalibrationFileError, match="no transform leads from 'b' to 'c'"):
+        chained(found, "b", "c")
+
+
+def test_a_loop_of_frames_is_refused():
+    loop = [Transform(a, b, (0, 0, 0), (1, 0, 0, 0)) for a, b in (("a", "b"), ("b", "a"))]
+    with pytest.raises(CalibrationFileError, match="no transform leads"):
+        chained(loop, "base", "a")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"parent": "a", "child": "b", "translation_m": [0, 0, 0]}, "expected the keys"),
+        (
+            {"parent": "a", "child": "b", "translation_m": [0, 0], "quaternion_wxyz": [1, 0, 0, 0]},
+            "finite numbers",
+        ),
+        (
+            {"parent": "a", "child": "a", "translation_m": [0, 0, 0], "quaternion_wxyz": [1, 0, 0, 0]},
+            "two frames",
+        ),
+        (
+            {"parent": "a", "child": "b", "translation_m": [0, 0, 0], "quaternion_wxyz": [2, 0, 0, 0]},
+            "unit length",
+        ),
+        (
+            {"parent": "a", "child": "b", "translation_m": "far", "quaternion_wxyz": [1, 0, 0, 0]},
+            "transforms[0]",
+        ),
+    ],
+)
+def test_a_malformed_transform_is_refused(tmp_path, entry, message):
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump({"format_version": 1, "transforms": [entry]}))
+    with pytest.raises(CalibrationFileError) as refusal:
+        read_extrinsics(tmp_path / "e.yaml")
+    assert message in str(refusal.value)
+
+
+def test_another_version_and_a_frame_with_two_parents_are_refused(tmp_path):
+    path = tmp_path / "e.yaml"
+    path.write_text("format_version: 2\ntransforms: []\n")
+    with pytest.raises(CalibrationFileError, match="format_version is 2; expected 1"):
+        read_extrinsics(path)
+    write_extrinsics(path, [Transform(parent, "x", (0, 0, 0), (1, 0, 0, 0)) for parent in "ab"])
+    with pytest.raises(CalibrationFileError, match="frame 'x' has 2 parents"):
+        read_extrinsics(path)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(folder, monkeypatch):
+    import os
+
+    before = (folder / "left.yaml").read_text()
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_camera(folder / "left.yaml", calibration(width=320).left)
+    assert (folder / "left.yaml").read_text() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["left.yaml", "right.yaml"]
