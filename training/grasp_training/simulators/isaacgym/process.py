@@ -29,9 +29,9 @@ HOW_TO_GET = (
 )
 _WORKER_FOLDER = Path(__file__).parent
 _WORKER = "isaacgym_worker"
-_END_LIMIT_S = 10.0
+_END_GRACE_S = 2.0
 _LOG = "isaacgym.log"
-_LOG_LINES = 15
+_LOG_LINES = 40
 
 
 class IsaacGymError(GraspError):
@@ -89,7 +89,7 @@ class IsaacGymProcess:
         self._ask({"do": "start", "scene": scene.to_message()}, "start", "start_limit_s")
         return map_arrays(self._memory, scene)
 
-    def ask(self, do: str, count: int = 0) -> None:
+    def ask(self, do: str, count: int | None = None) -> None:
         """Let the worker do something with the arrays, and wait until it has.
 
         Args:
@@ -99,7 +99,8 @@ class IsaacGymProcess:
         Raises:
             IsaacGymError: it failed, ended, or did not answer in time; it has been ended then.
         """
-        self._ask({"do": do, "count": count}, do, "reply_limit_s")
+        request = {"do": do} if count is None else {"do": do, "count": count}
+        self._ask(request, do, "reply_limit_s")
 
     def close(self) -> None:
         """End the process, and remove what it used."""
@@ -141,7 +142,7 @@ class IsaacGymProcess:
 
     def _how_it_ended(self) -> str:
         try:
-            status = self._process.wait(_END_LIMIT_S)
+            status = self._process.wait(_END_GRACE_S)
         except subprocess.TimeoutExpired:
             return "it closed the connection but goes on"
         if status >= 0:
@@ -150,6 +151,7 @@ class IsaacGymProcess:
 
     def _failure(self, message: str) -> IsaacGymError:
         """The error, with the last output of the process, which is ended."""
+        _stop(self._process, self._channel)  # or its last words would not be there yet
         output = (self.folder / _LOG).read_text(encoding="utf-8", errors="replace").strip()
         self.close()
         last = "\n".join(output.splitlines()[-_LOG_LINES:])
@@ -176,15 +178,16 @@ def _end(
 ) -> None:
     if os.getpid() != owner:
         return  # a fork of the process that this one belongs to
-    # Without a connection it ends on its own, unless it hangs.
-    channel.close()
-    try:
-        process.wait(0.0 if process.poll() is not None else _END_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    _stop(process, channel)
     os.close(memory)
     folder.cleanup()
 
 
-_END_GRACE_S = 2.0
+def _stop(process: subprocess.Popen[bytes], channel: Channel) -> None:
+    channel.close()
+    try:
+        # Without a connection it ends on its own, unless it hangs.
+        process.wait(_END_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,5 +1,7 @@
 """The Isaac Gym backend: Isaac Gym Preview 4 in a process of its own interpreter."""
 
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import torch
@@ -144,6 +146,16 @@ class IsaacGymSimulator:
         self._process.ask("render")
         rgb, depth = (torch.from_numpy(self._arrays[name].copy()) for name in ("rgb", "depth"))
         return rgb, depth if self._depth else None
+
+    @property
+    def pid(self) -> int:
+        """Number of Isaac Gym's process."""
+        return self._process.pid
+
+    @property
+    def folder(self) -> Path:
+        """Where that process has its assets and its output, while it runs."""
+        return self._process.folder
 
     def close(self) -> None:
         """End Isaac Gym's process; it also ends with this object."""
