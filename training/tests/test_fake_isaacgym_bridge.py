@@ -102,7 +102,9 @@ def test_a_process_that_dies_is_named_with_its_signal(tmp_path: Path) -> None:
 def test_a_process_that_stalls_is_ended_at_the_time_limit(tmp_path: Path) -> None:
     simulator = make(tmp_path, "stall", reply_limit_s=2.0)
     pid = simulator.pid
-    with pytest.raises(IsaacGymError, match=r"not answered 'step' within isaacgym\.reply_limit_s = 2 s"):
+    with pytest.raises(
+        IsaacGymError, match=r"not answered 'step' within task\.isaacgym\.reply_limit_s = 2 s"
+    ):
         step(simulator)
     assert not is_alive(pid)
 

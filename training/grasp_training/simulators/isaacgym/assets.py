@@ -53,7 +53,7 @@ def make_scene(
         num_envs=num_envs,
         substeps=substeps,
         physics_rate_hz=PHYSICS_RATE_HZ,
-        gpu=settings.gpu,
+        gpu=settings.own_gpu,
         gpu_pipeline=settings.gpu_pipeline,
         position_iterations=settings.position_iterations,
         contact_offset_m=settings.contact_offset_m,

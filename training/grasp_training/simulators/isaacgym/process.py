@@ -25,7 +25,7 @@ from grasp_training.simulators.isaacgym.isaacgym_worker.protocol import (
 HOW_TO_GET = (
     "download Isaac Gym Preview 4 from https://developer.nvidia.com/isaac-gym (with a free NVIDIA developer "
     "account), install it into a Python 3.8 with `pip install -e isaacgym/python`, and name that interpreter "
-    "in isaacgym.python"
+    "in task.isaacgym.python"
 )
 _WORKER_FOLDER = Path(__file__).parent
 _WORKER = "isaacgym_worker"
@@ -60,7 +60,7 @@ class IsaacGymProcess:
             ours.close()
             os.close(self._memory)
             self._folder.cleanup()
-            named = f"isaacgym.python is {settings.python!r}, which does not start ({error.strerror})"
+            named = f"task.isaacgym.python is {settings.python!r}, which does not start ({error.strerror})"
             raise IsaacGymError(f"{named}; {HOW_TO_GET}") from error
         finally:
             theirs.close()
@@ -114,12 +114,12 @@ class IsaacGymProcess:
             self._channel.send(request, limit_s)
             reply = self._channel.receive(limit_s)
         except TimeoutError as error:
-            named = f"has not answered {do!r} within isaacgym.{limit} = {limit_s:g} s"
+            named = f"has not answered {do!r} within task.isaacgym.{limit} = {limit_s:g} s"
             raise self._failure(f"{self._who} {named}; it was ended") from error
         except (EOFError, OSError) as error:
             raise self._failure(f"{self._who} ended during {do!r}: {self._how_it_ended()}") from error
         if "missing" in reply:
-            found = f"Python {reply['python']} at isaacgym.python = {self._settings.python!r}"
+            found = f"Python {reply['python']} at task.isaacgym.python = {self._settings.python!r}"
             raise self._failure(f"{found} cannot import Isaac Gym ({reply['missing']}); {HOW_TO_GET}")
         if "error" in reply:
             raise self._failure(f"{self._who} failed during {do!r}: {reply['error']}")

@@ -66,7 +66,7 @@ class IsaacGymSimulator:
         per_env = settings.objects_per_env
         if not 1 <= per_env <= len(objects):
             raise ValueError(
-                f"isaacgym.objects_per_env is {per_env}; expected 1 to {len(objects)}, the objects"
+                f"task.isaacgym.objects_per_env is {per_env}; expected 1 to {len(objects)}, the objects"
             )
         self.num_envs, self.objects, self.substeps = num_envs, objects, substeps
         self.held_objects = torch.from_numpy(held_objects(num_envs, per_env, len(objects)))
@@ -147,6 +147,10 @@ class IsaacGymSimulator:
         rgb, depth = (torch.from_numpy(self._arrays[name].copy()) for name in ("rgb", "depth"))
         return rgb, depth if self._depth else None
 
+    def figures(self) -> dict[str, float]:
+        """Nothing of a step is worth logging."""
+        return {}
+
     @property
     def pid(self) -> int:
         """Number of Isaac Gym's process."""
@@ -171,9 +175,10 @@ class IsaacGymSimulator:
         for row in torch.nonzero(~same.any(dim=1)).flatten().tolist():
             env, asked = int(env_ids[row]), self.objects[int(object_index[row])].name
             held = ", ".join(self.objects[index].name for index in self.held_objects[env].tolist())
+            give_all = f"task.isaacgym.objects_per_env = {len(self.objects)} gives every one to each"
             raise ValueError(
                 f"Simulation {env} was asked for the object {asked!r} and has only {held}: Isaac Gym cannot "
-                f"add objects later; isaacgym.objects_per_env = {len(self.objects)} gives every one to each"
+                f"add objects later; {give_all}"
             )
         return same.int().argmax(dim=1)
 
