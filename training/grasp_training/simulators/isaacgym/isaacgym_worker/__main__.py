@@ -13,7 +13,7 @@ import socket
 import sys
 from typing import Any, Callable
 
-from .protocol import Channel, Scene, map_arrays
+from isaacgym_worker.protocol import Channel, Scene, map_arrays
 
 _LOOK_S = 1.0
 """How often to see whether the parent still lives: a copy of its socket in another process of its would hold
@@ -69,7 +69,7 @@ class _MissingError(Exception):
 def _start(scene: Scene, memory: int) -> Any:
     try:
         # Only here, and before torch: this is what fails where Isaac Gym is missing.
-        adapter = importlib.import_module(".adapter", __package__)
+        adapter = importlib.import_module("isaacgym_worker.adapter")
     except ImportError as error:
         raise _MissingError(f"{type(error).__name__}: {error}") from error
     return adapter.Adapter(scene, map_arrays(memory, scene))

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .protocol import Scene
-from .world import World
+from isaacgym_worker.protocol import Scene
+from isaacgym_worker.world import World
 
 gymapi: Any = importlib.import_module("isaacgym.gymapi")
 gymtorch: Any = importlib.import_module("isaacgym.gymtorch")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from .protocol import Scene
+from isaacgym_worker.protocol import Scene
 
 gymapi: Any = importlib.import_module("isaacgym.gymapi")
 
