@@ -19,6 +19,7 @@ from grasp_description.workcell import (
 from grasp_training.rotations import rotation_from_quaternion
 from grasp_training.runs import ConfigurationError
 from grasp_training.simulators import MujocoSimulator, Simulator, SimulatorState
+from grasp_training.simulators.isaacgym import IsaacGymSimulator
 from grasp_training.tasks.actions import NUM_ACTIONS, ActionDecoder
 from grasp_training.tasks.command_shaping import CommandShaper
 from grasp_training.tasks.config import TaskConfig
@@ -356,9 +357,6 @@ def make_env(
     if config.isaacgym.gpu_pipeline and ranges.mass != (1.0, 1.0):
         limit = "with task.isaacgym.gpu_pipeline, Isaac Gym cannot change masses: it has to be (1, 1)"
         raise ConfigurationError(f"task.randomization.mass is {ranges.mass}; {limit}")
-    # Imported here: nobody else needs it.
-    from grasp_training.simulators.isaacgym import IsaacGymSimulator
-
     simulator = IsaacGymSimulator(num_envs, specs, config.isaacgym, **parts)
     sampler = sampler or HeldObjectsSampler(specs, ranges, seed, simulator.held_objects)
     return GraspEnv(config, simulator, groups, seed, sampler)
