@@ -17,7 +17,9 @@ from grasp_description.workcell import (
     WORKSPACE_UPPER,
 )
 from grasp_training.rotations import rotation_from_quaternion
+from grasp_training.runs import ConfigurationError
 from grasp_training.simulators import MujocoSimulator, Simulator, SimulatorState
+from grasp_training.simulators.isaacgym import IsaacGymSimulator
 from grasp_training.tasks.actions import NUM_ACTIONS, ActionDecoder
 from grasp_training.tasks.command_shaping import CommandShaper
 from grasp_training.tasks.config import TaskConfig
@@ -34,7 +36,7 @@ from grasp_training.tasks.observations import (
     check_groups,
     privileged,
 )
-from grasp_training.tasks.randomization import EpisodeSampler
+from grasp_training.tasks.randomization import EpisodeSampler, HeldObjectsSampler
 from grasp_training.tasks.rewards import GraspGeometry, reward_terms
 from grasp_training.tasks.surface import object_distance
 
@@ -323,7 +325,7 @@ def make_env(
     seed: int,
     sampler: EpisodeSampler | None = None,
 ) -> GraspEnv:
-    """The grasp task on the default simulator, with images of the size that the task says.
+    """The grasp task on the simulator that it names, with images of the size that it says.
 
     Args:
         config: the task.
@@ -335,18 +337,26 @@ def make_env(
 
     Raises:
         ValueError: a group or the object set does not exist.
-        ConfigurationError: images have no pixels.
+        ConfigurationError: images have no pixels, or the simulator cannot do what the task asks for.
+        IsaacGymError: the simulator is Isaac Gym, and missing or failing.
     """
     check_groups(groups)
-    simulator = MujocoSimulator(
-        num_envs,
-        object_set(objects, config.object_seed),
-        substeps=config.substeps,
-        images=STEREO in groups or DEPTH in groups,
-        depth=DEPTH in groups,
-        rgb=STEREO in groups,
-        threads=config.threads,
-        scene=config.scene,
-        rig=config.image.rig,
-    )
+    specs = object_set(objects, config.object_seed)
+    parts: dict[str, Any] = {
+        "substeps": config.substeps,
+        "images": STEREO in groups or DEPTH in groups,
+        "depth": DEPTH in groups,
+        "rgb": STEREO in groups,
+        "scene": config.scene,
+        "rig": config.image.rig,
+    }
+    if config.simulator == "mujoco":
+        simulator = MujocoSimulator(num_envs, specs, threads=config.threads, **parts)
+        return GraspEnv(config, simulator, groups, seed, sampler)
+    ranges = config.randomization
+    if config.isaacgym.gpu_pipeline and ranges.mass != (1.0, 1.0):
+        limit = "with task.isaacgym.gpu_pipeline, Isaac Gym cannot change masses: it has to be (1, 1)"
+        raise ConfigurationError(f"task.randomization.mass is {ranges.mass}; {limit}")
+    simulator = IsaacGymSimulator(num_envs, specs, config.isaacgym, **parts)
+    sampler = sampler or HeldObjectsSampler(specs, ranges, seed, simulator.held_objects)
     return GraspEnv(config, simulator, groups, seed, sampler)

@@ -152,3 +152,26 @@ class EpisodeSampler:
             light_direction=direction / torch.linalg.norm(direction, dim=-1, keepdim=True),
             light_diffuse=(0.7 + 0.3 * self._uniform(count, 1)) * (1.0 + 0.1 * self._uniform(count, 3)),
         )
+
+
+class HeldObjectsSampler(EpisodeSampler):
+    """Draws episodes of simulations that each have a part of the objects only.
+
+    Args:
+        objects: the whole set.
+        config: ranges at level 1.
+        seed: of the generator.
+        held: (n, m) which objects each simulation has.
+    """
+
+    def __init__(
+        self, objects: tuple[ObjectSpec, ...], config: RandomizationConfig, seed: int, held: torch.Tensor
+    ):
+        super().__init__(objects, config, seed)
+        self._held = held
+
+    def choose_objects(self, env_ids: torch.Tensor) -> torch.Tensor:
+        """See ``EpisodeSampler``."""
+        held = self._held[env_ids]
+        chosen = torch.randint(held.shape[1], (len(held), 1), generator=self.generator)
+        return held.gather(1, chosen)[:, 0]
