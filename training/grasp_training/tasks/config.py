@@ -6,6 +6,7 @@ from grasp_description.cameras import STEREO_RIG, StereoRig
 from grasp_description.scene import SceneConfig
 from grasp_description.workcell import CONTROL_RATE_HZ, EPISODE_LENGTH_S, PHYSICS_RATE_HZ
 from grasp_training.runs import ConfigurationError
+from grasp_training.simulators.config import SimulatorName, WarpConfig
 from grasp_training.tasks.depth_sensor import DepthSensorConfig
 
 
@@ -132,8 +133,12 @@ class TaskConfig:
     """size of images, where any are observed"""
     object_seed: int = 0
     """seed of the object sets (not of the episodes)"""
+    simulator: SimulatorName = "mujoco"
+    """`mujoco`: the CPU, any machine; `mujoco_warp`: a CUDA device (`--task.warp.device`)"""
     threads: int = 2
-    """threads of physics and rendering"""
+    """threads of physics and rendering of `mujoco`"""
+    warp: WarpConfig = field(default_factory=WarpConfig)
+    """device and reserved memory of `mujoco_warp`"""
 
     @property
     def substeps(self) -> int:
