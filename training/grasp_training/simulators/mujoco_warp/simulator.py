@@ -23,6 +23,7 @@ from grasp_training.simulators.base import LINKS, Appearance, ResetState, Simula
 from grasp_training.simulators.config import WarpConfig
 from grasp_training.simulators.mujoco_warp import objects as varied
 from grasp_training.simulators.mujoco_warp.capacity import Capacity, OverflowCount
+from grasp_training.simulators.mujoco_warp.demand import Demand, demand_of
 from grasp_training.simulators.mujoco_warp.devices import WarpDevice, simulation_device
 from grasp_training.simulators.mujoco_warp.images import VARIED_FIELDS, WorldImages
 
@@ -207,6 +208,11 @@ class MujocoWarpSimulator:
     def figures(self) -> dict[str, float]:
         """See ``Simulator``."""
         return {"simulator/overflows": float(self.overflows.last)}
+
+    def demand(self) -> Demand:
+        """How much room the last physics step wanted; slow, to choose capacities by."""
+        with self._device.active():
+            return demand_of(self._model, self._data)
 
     def randomize_appearance(self, env_ids: torch.Tensor, appearance: Appearance) -> None:
         """See ``Simulator``."""
