@@ -78,6 +78,9 @@ class FakeSimulator:
         for env, position in self.put.items():
             self._state.object_position[env] = position
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def randomize_appearance(self, env_ids, appearance) -> None:
         raise AssertionError("no images were asked for")
 

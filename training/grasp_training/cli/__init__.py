@@ -20,7 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("grasp_training.cli.export", "write a student to one policy file (ONNX) with its model card"),
     "evaluate": ("grasp_training.cli.evaluate", "score a policy file in the task"),
     "compare": ("grasp_training.cli.compare", "draw the learning curves of several runs"),
-    "bench": ("grasp_training.cli.bench", "measure what disaggregation costs and gains"),
+    "bench": (
+        "grasp_training.cli.bench",
+        "measure what simulating costs, and what disaggregation costs and gains",
+    ),
 }
 """Subcommand -> (module with `run(arguments) -> exit status`, one line of help)."""
 

@@ -1,4 +1,6 @@
-"""`grasp bench disaggregation`: what a placement's parts cost, side by side, overlapped or not."""
+"""`grasp bench disaggregation`: what a placement's parts cost, side by side, overlapped or not.
+
+`grasp bench simulate` is in `bench_simulate`."""
 
 from __future__ import annotations
 
@@ -29,10 +31,13 @@ from grasp_training.benchmarks.schedule import WARM_UP, Costs, Span, iteration_s
 from grasp_training.benchmarks.timeline import draw_timelines
 from grasp_training.benchmarks.transport import measure_transport
 from grasp_training.benchmarks.trials import run_trial, stand_in_trial
+from grasp_training.cli import bench_simulate
 from grasp_training.cli.arguments import PARSER_SETTINGS
 from grasp_training.learning.config import Mode
 from grasp_training.runs import ConfigurationError, run_folder
 
+_USAGE = """usage: grasp bench disaggregation --output FOLDER …
+       grasp bench simulate --simulator … --num-envs … --image …"""
 _WIDTH = 100
 _STEP_S = 0.02
 _SHOWN_ITERATIONS = 4
@@ -93,9 +98,11 @@ class BenchDisaggregation:
 
 def run(arguments: Sequence[str]) -> int:
     """Run `grasp bench …` and return the exit status."""
+    if arguments and arguments[0] == "simulate":
+        return bench_simulate.run(arguments[1:])
     if not arguments or arguments[0] != "disaggregation":
         asked = bool(arguments) and arguments[0] in ("-h", "--help")
-        print("usage: grasp bench disaggregation --output FOLDER …", file=sys.stdout if asked else sys.stderr)
+        print(_USAGE, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
     command = tyro.cli(
         BenchDisaggregation,

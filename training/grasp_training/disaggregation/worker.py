@@ -258,10 +258,11 @@ class SimulationWorker:
             env.curriculum.level = float(told["level"][0])
         if isinstance(env, SightLessons):
             env.draw_elsewhere(told["lesson"] > 0)
-        lengths = told["episode_length"]
+        # Records may be elsewhere than the environments: those of a simulator on CUDA cross as the CPU's do.
+        lengths = told["episode_length"].to(env.device)
         if bool((lengths >= 0).any()):
             env.episode_length_buf = torch.where(lengths >= 0, lengths, env.episode_length_buf)
-        _, rewards, dones, extras = env.step(told["action"].clone())
+        _, rewards, dones, extras = env.step(told["action"].to(env.device, copy=True))
         answer["reward"].copy_(rewards)
         answer["status"].copy_(_status(dones, extras))
         self._write_figures(answer["figures"], extras.get("log", {}))

@@ -11,7 +11,7 @@ from grasp_training.planning.costs import (
     rank_bytes,
     rank_parts,
 )
-from grasp_training.planning.measuring import measure, resident_bytes
+from grasp_training.planning.measuring import in_process, measure, resident_bytes
 from grasp_training.planning.report import Plan, make_plan, print_plan
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Seconds",
     "best",
     "compare",
+    "in_process",
     "make_plan",
     "measure",
     "most_environments",

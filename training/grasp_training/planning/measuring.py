@@ -73,18 +73,18 @@ def measure(
     """
     groups = config.observation_groups()
     state = tuple(group for group in groups if group not in _IMAGES)
-    description, action_size = _in_process(_describe, config, task, make_env, groups)
-    plain = [_in_process(_simulate, config, task, make_env, state, size) for size in sizes]
+    description, action_size = in_process(_describe, config, task, make_env, groups)
+    plain = [in_process(_simulate, config, task, make_env, state, size) for size in sizes]
     seen = plain
     if groups != state:
-        seen = [_in_process(_simulate, config, task, make_env, groups, size) for size in sizes]
+        seen = [in_process(_simulate, config, task, make_env, groups, size) for size in sizes]
     simulator = _line(sizes, [taken.peak for taken in plain])
     images = _line(sizes, [seen[i].peak - plain[i].peak for i in range(2)])
     learnt: dict[Mode, list[_Taken]] = {}
     for mode in dict.fromkeys(("synchronous", *modes)):
         updates = [taken.learn_s for taken in learnt.get("synchronous", [_Taken(0, 0)] * 2)]
         learnt[mode] = [
-            _in_process(_learn, config, task, description, mode, size, update_s / config.ppo.epochs)
+            in_process(_learn, config, task, description, mode, size, update_s / config.ppo.epochs)
             for size, update_s in zip(sizes, updates, strict=True)
         ]
     record = description.results(_setup(config, groups, sizes[1])).size + action_size
@@ -124,7 +124,7 @@ def resident_bytes(field: str = "VmRSS", process: int | str = "self") -> float:
     raise OSError(f"/proc/{process}/status has no {field}")
 
 
-def _in_process(function: Callable[..., Any], *arguments: Any) -> Any:
+def in_process(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a fresh process, whose memory nothing else has touched."""
     context = multiprocessing.get_context("forkserver")
     # Libraries are loaded once, not with every measurement; the same as ranks have from theirs.

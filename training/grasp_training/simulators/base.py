@@ -103,6 +103,10 @@ class Simulator(Protocol):
         """Advance every simulation one control step under position commands (n, substeps, 23) in rad."""
         ...
 
+    def figures(self) -> dict[str, float]:
+        """What is worth logging of the last step, by name, such as ``simulator/overflows``."""
+        ...
+
     def randomize_appearance(self, env_ids: torch.Tensor, appearance: Appearance) -> None:
         """Set what the images of the simulations ``env_ids`` (k,) look like."""
         ...

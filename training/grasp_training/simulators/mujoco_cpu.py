@@ -129,6 +129,10 @@ class MujocoSimulator:
             last = substep == self.substeps - 1
             self._batch.step(stage=mujoco.mjtStage.mjSTAGE_VEL if last else mujoco.mjtStage.mjSTAGE_NONE)
 
+    def figures(self) -> dict[str, float]:
+        """See ``Simulator``; there are none: contacts and constraints have room as they come."""
+        return {}
+
     def _write_parameters(self, ids: np.ndarray, chosen: np.ndarray, state: ResetState) -> None:
         for name, values in self._fields.items():
             target = self._expanded[name]

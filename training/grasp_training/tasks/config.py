@@ -1,12 +1,12 @@
 """Settings of the grasp task."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from grasp_description.cameras import STEREO_RIG, StereoRig
 from grasp_description.scene import SceneConfig
 from grasp_description.workcell import CONTROL_RATE_HZ, EPISODE_LENGTH_S, PHYSICS_RATE_HZ
 from grasp_training.runs import ConfigurationError
+from grasp_training.simulators.config import SimulatorName, WarpConfig
 from grasp_training.simulators.isaacgym.config import IsaacGymConfig
 from grasp_training.tasks.depth_sensor import DepthSensorConfig
 
@@ -134,10 +134,13 @@ class TaskConfig:
     """size of images, where any are observed"""
     object_seed: int = 0
     """seed of the object sets (not of the episodes)"""
-    simulator: Literal["mujoco", "isaacgym"] = "mujoco"
-    """`mujoco`: the CPU, any machine; `isaacgym`: Isaac Gym Preview 4, a download of its own"""
+    simulator: SimulatorName = "mujoco"
+    """`mujoco`: the CPU, any machine; `mujoco_warp`: a CUDA device (`--task.warp.device`); `isaacgym`: Isaac
+    Gym Preview 4, a download of its own"""
     threads: int = 2
     """threads of physics and rendering of `mujoco`"""
+    warp: WarpConfig = field(default_factory=WarpConfig)
+    """device and reserved memory of `mujoco_warp`"""
     isaacgym: IsaacGymConfig = field(default_factory=IsaacGymConfig)
     """where Isaac Gym is and how it simulates, for `isaacgym`"""
 

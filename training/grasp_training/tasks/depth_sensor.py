@@ -54,15 +54,16 @@ class DepthSensor:
     Args:
         num_envs: number of environments.
         config: errors at level 1.
+        device: where the images are.
     """
 
     EPISODE_DRAWS = 5
     """Numbers that an episode needs."""
 
-    def __init__(self, num_envs: int, config: DepthSensorConfig):
+    def __init__(self, num_envs: int, config: DepthSensorConfig, device: torch.device | str = "cpu"):
         self.config = config
-        self._errors = torch.zeros(self.EPISODE_DRAWS, num_envs)
-        self._begun = torch.ones(num_envs, dtype=torch.bool)
+        self._errors = torch.zeros(self.EPISODE_DRAWS, num_envs, device=device)
+        self._begun = torch.ones(num_envs, dtype=torch.bool, device=device)
         self._last: torch.Tensor | None = None
 
     @staticmethod
@@ -79,8 +80,8 @@ class DepthSensor:
             draws: (k, EPISODE_DRAWS).
         """
         config = self.config
-        both_ways = torch.tensor([config.scale, config.offset_m])[:, None]
-        one_way = torch.tensor([config.holes, config.edges, config.late])[:, None]
+        both_ways = draws.new_tensor([config.scale, config.offset_m])[:, None]
+        one_way = draws.new_tensor([config.holes, config.edges, config.late])[:, None]
         self._errors[:2, env_ids] = level * both_ways * (2.0 * draws[:, :2].T - 1.0)
         self._errors[2:, env_ids] = level * one_way * draws[:, 2:].T
         self._begun[env_ids] = True
@@ -132,7 +133,9 @@ def _patches(values: torch.Tensor, rest: torch.Tensor, rows: int, columns: int) 
     """Values (n, cells) as images (n, 1, rows, columns); rest (n, 3) says where the grid begins."""
     count = len(values)
     begin = (_CELL * rest[:, :2]).long().clamp(max=_CELL - 1)
-    row = (torch.arange(rows) + begin[:, :1]) // _CELL
-    column = (torch.arange(columns) + begin[:, 1:]) // _CELL
+    row = (torch.arange(rows, device=rest.device) + begin[:, :1]) // _CELL
+    column = (torch.arange(columns, device=rest.device) + begin[:, 1:]) // _CELL
     grid = values.view(count, *_cells(rows, columns))
-    return grid[torch.arange(count)[:, None, None], row[:, :, None], column[:, None, :]][:, None]
+    return grid[torch.arange(count, device=rest.device)[:, None, None], row[:, :, None], column[:, None, :]][
+        :, None
+    ]

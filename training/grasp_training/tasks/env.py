@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
@@ -18,7 +19,7 @@ from grasp_description.workcell import (
 )
 from grasp_training.rotations import rotation_from_quaternion
 from grasp_training.runs import ConfigurationError
-from grasp_training.simulators import MujocoSimulator, Simulator, SimulatorState
+from grasp_training.simulators import Simulation, Simulator, SimulatorState, make_simulator
 from grasp_training.simulators.isaacgym import IsaacGymSimulator
 from grasp_training.tasks.actions import NUM_ACTIONS, ActionDecoder
 from grasp_training.tasks.command_shaping import CommandShaper
@@ -77,16 +78,19 @@ class GraspEnv(VecEnv):
         self.num_envs, self.num_actions, self.device = simulator.num_envs, NUM_ACTIONS, simulator.device
         self.max_episode_length = config.episode_steps
         self.curriculum = Curriculum(config.curriculum)
-        self._sampler = sampler or EpisodeSampler(simulator.objects, config.randomization, seed)
+        self._sampler = sampler or EpisodeSampler(
+            simulator.objects, config.randomization, seed, simulator.device
+        )
         self._decoder = ActionDecoder().to(self.device)
         self._shaper = CommandShaper(self.num_envs, simulator.substeps, self.device)
         self._hold_steps = round(HOLD_TIME_S * config.control_rate_hz)
         self._images = STEREO in groups or DEPTH in groups
-        self._elsewhere = torch.zeros(self.num_envs, dtype=torch.bool)
-        self._depth_sensor = DepthSensor(self.num_envs, config.randomization.depth_sensor)
+        self._everything = torch.arange(self.num_envs, device=self.device)
+        self._elsewhere = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._depth_sensor = DepthSensor(self.num_envs, config.randomization.depth_sensor, self.device)
         self._constants(simulator.objects)
         self._buffers()
-        self._reset(torch.arange(self.num_envs))
+        self._reset(self._everything)
         self._observe()
 
     def _constants(self, objects: tuple[ObjectSpec, ...]) -> None:
@@ -97,22 +101,24 @@ class GraspEnv(VecEnv):
 
         self._goal, self._grasp_point = tensor(GOAL_POSITION), tensor(GRASP_POINT)
         self._lower, self._upper = tensor(WORKSPACE_LOWER), tensor(WORKSPACE_UPPER)
-        self._features = torch.stack([torch.from_numpy(shape_features(spec)) for spec in objects])
-        self._slot_kind = torch.as_tensor(packed.geom_type)
+        self._features = tensor(np.stack([shape_features(spec) for spec in objects]))
+        self._slot_kind = torch.as_tensor(packed.geom_type, device=self.device)
         self._slot_size, self._slot_position = tensor(packed.geom_size), tensor(packed.geom_position)
         self._slot_rotation = rotation_from_quaternion(tensor(packed.geom_quaternion))
         self._mass = tensor(packed.mass)
 
     def _buffers(self) -> None:
-        n = self.num_envs
-        self.episode_length_buf = torch.zeros(n, dtype=torch.long)
-        self._joint_target = torch.zeros(n, len(JOINT_NAMES))
-        self._object_index = torch.zeros(n, dtype=torch.long)
-        self._parameters = torch.zeros(n, 2)
-        self._rest_height = torch.zeros(n)
-        self._tip_gap = torch.zeros(n, len(FINGERTIP_LINKS))
-        self._held_steps = torch.zeros(n, dtype=torch.long)
-        self._lifted = torch.zeros(n, dtype=torch.bool)
+        def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+            return torch.zeros(self.num_envs, *shape, dtype=dtype, device=self.device)
+
+        self.episode_length_buf = zeros(dtype=torch.long)
+        self._joint_target = zeros(len(JOINT_NAMES))
+        self._object_index = zeros(dtype=torch.long)
+        self._parameters = zeros(2)
+        self._rest_height = zeros()
+        self._tip_gap = zeros(len(FINGERTIP_LINKS))
+        self._held_steps = zeros(dtype=torch.long)
+        self._lifted = zeros(dtype=torch.bool)
 
     @property
     def object_index(self) -> torch.Tensor:
@@ -130,7 +136,7 @@ class GraspEnv(VecEnv):
         ``object_position`` says where it is drawn. Every image is a scene of its own, and neither the arm nor
         the past tells where the object is.
         """
-        self._elsewhere = which.clone()
+        self._elsewhere = which.to(self.device, copy=True)
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
         """Apply actions (n, 11) for one control step; see ``VecEnv``.
@@ -148,7 +154,7 @@ class GraspEnv(VecEnv):
     def step_joint_targets(self, target: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
         """As ``step``, but with joint targets (n, 23) in rad from a policy file, which decodes its actions
         itself."""
-        return self._advance(target, torch.zeros(self.num_envs, NUM_ACTIONS))
+        return self._advance(target, torch.zeros(self.num_envs, NUM_ACTIONS, device=self.device))
 
     def _advance(
         self, target: torch.Tensor, actions: torch.Tensor
@@ -188,10 +194,13 @@ class GraspEnv(VecEnv):
     ) -> dict[str, float]:
         finished = int(done.sum())
         self.curriculum.update(finished, float(success[done].sum()))
-        log = {f"reward/{name}": float(value.mean()) for name, value in terms.items()}
+        # One transfer from the simulator's device for all.
+        means = torch.stack([value.mean() for value in terms.values()]).tolist()
+        log = {f"reward/{name}": mean for name, mean in zip(terms, means, strict=True)}
         if finished:
             log["episode/success"] = float(success[done].float().mean())
             log["episode/lifted"] = float(self._lifted[done].float().mean())
+        log |= self.simulator.figures()
         log["curriculum/level"] = self.curriculum.level
         log["curriculum/recent_success"] = self.curriculum.success_rate
         return log
@@ -232,7 +241,7 @@ class GraspEnv(VecEnv):
 
     def _appearance_changes(self) -> torch.Tensor:
         """Probability (n,) with which each environment's images change their looks in this step."""
-        change = torch.full((self.num_envs,), self.cfg.randomization.appearance_change)
+        change = torch.full((self.num_envs,), self.cfg.randomization.appearance_change, device=self.device)
         return change.masked_fill(self._elsewhere, 1.0)
 
     def _change_appearance(self, env_ids: torch.Tensor) -> None:
@@ -295,7 +304,7 @@ class GraspEnv(VecEnv):
     def _measured(self, depth: torch.Tensor) -> torch.Tensor:
         """What the depth cameras make of true depth (n, 1, H, W) in m."""
         draws = DepthSensor.step_draws(depth.shape[2], depth.shape[3])
-        uniform = self._sampler.uniform(torch.arange(self.num_envs), draws)
+        uniform = self._sampler.uniform(self._everything, draws)
         return self._depth_sensor.measure(depth, self.curriculum.level, uniform)
 
     def _drawn_pose(self, state: SimulatorState) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -303,7 +312,7 @@ class GraspEnv(VecEnv):
         if not (self._images and self._elsewhere.any()):
             return None
         moved = torch.nonzero(self._elsewhere).flatten()
-        moved = moved[self._sampler.choose(torch.full((len(moved),), _DRAWN_ELSEWHERE))]
+        moved = moved[self._sampler.choose(torch.full((len(moved),), _DRAWN_ELSEWHERE, device=self.device))]
         position, quaternion = state.object_position.clone(), state.object_quaternion.clone()
         position[moved], quaternion[moved] = self._sampler.pose_anywhere(self._object_index[moved])
         return position, quaternion
@@ -337,26 +346,26 @@ def make_env(
 
     Raises:
         ValueError: a group or the object set does not exist.
-        ConfigurationError: images have no pixels, or the simulator cannot do what the task asks for.
+        ConfigurationError: images have no pixels, the simulator's device is not there, or it cannot do what
+            the task asks for.
         IsaacGymError: the simulator is Isaac Gym, and missing or failing.
     """
     check_groups(groups)
-    specs = object_set(objects, config.object_seed)
-    parts: dict[str, Any] = {
-        "substeps": config.substeps,
-        "images": STEREO in groups or DEPTH in groups,
-        "depth": DEPTH in groups,
-        "rgb": STEREO in groups,
-        "scene": config.scene,
-        "rig": config.image.rig,
-    }
-    if config.simulator == "mujoco":
-        simulator = MujocoSimulator(num_envs, specs, threads=config.threads, **parts)
-        return GraspEnv(config, simulator, groups, seed, sampler)
-    ranges = config.randomization
-    if config.isaacgym.gpu_pipeline and ranges.mass != (1.0, 1.0):
+    specs, ranges = object_set(objects, config.object_seed), config.randomization
+    if config.simulator == "isaacgym" and config.isaacgym.gpu_pipeline and ranges.mass != (1.0, 1.0):
         limit = "with task.isaacgym.gpu_pipeline, Isaac Gym cannot change masses: it has to be (1, 1)"
         raise ConfigurationError(f"task.randomization.mass is {ranges.mass}; {limit}")
-    simulator = IsaacGymSimulator(num_envs, specs, config.isaacgym, **parts)
-    sampler = sampler or HeldObjectsSampler(specs, ranges, seed, simulator.held_objects)
+    simulation = Simulation(
+        specs,
+        substeps=config.substeps,
+        rgb=STEREO in groups,
+        depth=DEPTH in groups,
+        scene=config.scene,
+        rig=config.image.rig,
+    )
+    simulator = make_simulator(
+        config.simulator, num_envs, simulation, config.threads, config.warp, config.isaacgym
+    )
+    if sampler is None and isinstance(simulator, IsaacGymSimulator):
+        sampler = HeldObjectsSampler(specs, ranges, seed, simulator.held_objects)
     return GraspEnv(config, simulator, groups, seed, sampler)

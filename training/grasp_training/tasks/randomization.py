@@ -1,7 +1,9 @@
 """Where episodes start and what varies between them, scaled by the curriculum's level."""
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 
 from grasp_description.cameras import STEREO_RIG
@@ -25,29 +27,44 @@ class EpisodeSampler:
         objects: the objects to choose from, uniformly.
         config: ranges at level 1.
         seed: of the generator; its state is part of a checkpoint.
+        device: where the numbers are drawn, and are; another kind of device draws other ones.
     """
 
-    def __init__(self, objects: tuple[ObjectSpec, ...], config: RandomizationConfig, seed: int):
-        self.config = config
-        self.generator = torch.Generator().manual_seed(seed)
-        self._rest_height = torch.tensor(pack(objects).rest_height, dtype=torch.float32)
+    def __init__(
+        self,
+        objects: tuple[ObjectSpec, ...],
+        config: RandomizationConfig,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ):
+        self.config, self.device = config, torch.device(device)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self._rest_height = self._tensor(pack(objects).rest_height)
         limits = joint_limits()
-        self._home = torch.tensor(HOME_POSITION, dtype=torch.float32)
-        self._lower = torch.tensor(limits.lower, dtype=torch.float32)
-        self._upper = torch.tensor(limits.upper, dtype=torch.float32)
+        self._home = self._tensor(HOME_POSITION)
+        self._lower, self._upper = self._tensor(limits.lower), self._tensor(limits.upper)
+
+    def _tensor(self, values: Any) -> torch.Tensor:
+        return torch.as_tensor(np.array(values), dtype=torch.float32, device=self.device)
+
+    def _rand(self, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [0, 1)."""
+        return torch.rand(*shape, generator=self.generator, device=self.device)
 
     def _uniform(self, *shape: int) -> torch.Tensor:
         """Uniform numbers in [-1, 1)."""
-        return 2.0 * torch.rand(*shape, generator=self.generator) - 1.0
+        return 2.0 * self._rand(*shape) - 1.0
 
     def _within(self, bounds: tuple[float, float], level: float, *shape: int) -> torch.Tensor:
         """Uniform numbers in bounds, drawn in towards 1 as the level falls to 0."""
         low, high = (1.0 + level * (bound - 1.0) for bound in bounds)
-        return low + (high - low) * torch.rand(*shape, generator=self.generator)
+        return low + (high - low) * self._rand(*shape)
 
     def choose_objects(self, env_ids: torch.Tensor) -> torch.Tensor:
         """Indices (k,) of objects for the environments env_ids (k,) that begin an episode."""
-        return torch.randint(len(self._rest_height), (len(env_ids),), generator=self.generator)
+        return torch.randint(
+            len(self._rest_height), (len(env_ids),), generator=self.generator, device=self.device
+        )
 
     def choose(self, probability: torch.Tensor) -> torch.Tensor:
         """Indices (k,) of those environments that a coin chose, given each one's probability (n,).
@@ -55,8 +72,8 @@ class EpisodeSampler:
         Draws nothing where nothing can be chosen.
         """
         if not probability.any():
-            return torch.zeros(0, dtype=torch.long)
-        return torch.nonzero(torch.rand(len(probability), generator=self.generator) < probability).flatten()
+            return torch.zeros(0, dtype=torch.long, device=self.device)
+        return torch.nonzero(self._rand(len(probability)) < probability).flatten()
 
     def pose_anywhere(self, object_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Positions (k, 3) and quaternions (k, 4) of the objects object_index (k,) for lessons in seeing.
@@ -65,11 +82,11 @@ class EpisodeSampler:
         spawn region too.
         """
         count = len(object_index)
-        half = torch.tensor(SPAWN_REGION.half_size) + _BEYOND_SPAWN_M
-        in_air = torch.rand(count, generator=self.generator) < 0.5
-        rise = _RISE_M * torch.rand(count, generator=self.generator) * in_air
-        position = torch.empty(count, 3)
-        position[:, :2] = torch.tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
+        half = self._tensor(SPAWN_REGION.half_size) + _BEYOND_SPAWN_M
+        in_air = self._rand(count) < 0.5
+        rise = _RISE_M * self._rand(count) * in_air
+        position = torch.empty(count, 3, device=self.device)
+        position[:, :2] = self._tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
         position[:, 2] = self._rest_height[object_index] + rise
         half_yaw, direction = math.pi * 0.5 * self._uniform(count), math.pi * self._uniform(count)
         half_tilt = 0.5 * _TILT_RAD * self._uniform(count) * in_air
@@ -91,12 +108,12 @@ class EpisodeSampler:
         joint_position = self._home.expand(count, -1).clone()
         joint_position[:, :_ARM] += level * config.start_position_rad * self._uniform(count, _ARM)
         low, high = config.spawn_scale
-        half = torch.tensor(SPAWN_REGION.half_size) * (low + level * (high - low))
-        position = torch.empty(count, 3)
-        position[:, :2] = torch.tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
+        half = self._tensor(SPAWN_REGION.half_size) * (low + level * (high - low))
+        position = torch.empty(count, 3, device=self.device)
+        position[:, :2] = self._tensor(SPAWN_REGION.centre) + half * self._uniform(count, 2)
         position[:, 2] = self._rest_height[object_index] + SPAWN_CLEARANCE_M
         half_yaw = 0.5 * math.pi * self._uniform(count)
-        quaternion = torch.zeros(count, 4)
+        quaternion = torch.zeros(count, 4, device=self.device)
         quaternion[:, 0], quaternion[:, 3] = torch.cos(half_yaw), torch.sin(half_yaw)
         return ResetState(
             joint_position=torch.clamp(joint_position, self._lower, self._upper),
@@ -110,11 +127,11 @@ class EpisodeSampler:
 
     def uniform(self, env_ids: torch.Tensor, count: int) -> torch.Tensor:
         """Numbers (k, count) in [0, 1) for the environments env_ids (k,)."""
-        return torch.rand(len(env_ids), count, generator=self.generator)
+        return self._rand(len(env_ids), count)
 
     def noise(self, tensor: torch.Tensor, deviation: float) -> torch.Tensor:
         """The tensor with Gaussian noise of the given standard deviation."""
-        return tensor + deviation * torch.randn(tensor.shape, generator=self.generator)
+        return tensor + deviation * torch.randn(tensor.shape, generator=self.generator, device=self.device)
 
     def appearance(
         self, count: int, geom_rgba: torch.Tensor, robot: torch.Tensor, light: torch.Tensor
@@ -130,11 +147,11 @@ class EpisodeSampler:
         config, rig = self.config, STEREO_RIG
         geoms = len(geom_rgba)
         rgba = geom_rgba.expand(count, geoms, 4).clone()
-        free = torch.rand(count, geoms, 3, generator=self.generator)
+        free = self._rand(count, geoms, 3)
         near = (rgba[..., :3] * (1.0 + 0.3 * self._uniform(count, 1, 3))).clamp(0.0, 1.0)
         rgba[..., :3] = torch.where(robot[None, :, None], near, 0.05 + 0.9 * free)
-        position = torch.tensor(rig.positions(), dtype=torch.float32).expand(count, 2, 3)
-        rotation = torch.tensor(rig.rotation(), dtype=torch.float32)
+        position = self._tensor(rig.positions()).expand(count, 2, 3)
+        rotation = self._tensor(rig.rotation())
         # The pair moves as one body, as on a shared mount; each camera then is a little off on its own.
         shift = (
             config.camera_position_m * (self._uniform(count, 1, 3) + 0.1 * self._uniform(count, 2, 3)) / 1.1
@@ -143,7 +160,7 @@ class EpisodeSampler:
             config.camera_rotation_rad * (self._uniform(count, 1, 3) + 0.1 * self._uniform(count, 2, 3)) / 1.1
         )
         light_position = light + 0.4 * self._uniform(count, 3)
-        direction = torch.tensor([*SPAWN_REGION.centre, 0.0]) - light_position
+        direction = self._tensor([*SPAWN_REGION.centre, 0.0]) - light_position
         return Appearance(
             geom_rgba=rgba,
             camera_position=position + shift,

@@ -1,8 +1,7 @@
 """Batched stereo images from geom poses, by MuJoCo Warp's ray tracer on the CPU.
 
-One renderer serves training and the simulator node, so that a policy sees the same images in both. The ray
-tracer cannot vary a geom's type by world; each object slot therefore has one geom of every type here, and
-those not in use are put out of sight.
+One renderer serves training and the simulator node, so that a policy sees the same images in both. It draws
+the scene of ``slots``; geoms of an object slot that are not in use are put out of sight.
 """
 
 import itertools
@@ -15,20 +14,15 @@ import mujoco
 import numpy as np
 
 from grasp_description.cameras import CAMERA_NAMES, STEREO_RIG, StereoRig
-from grasp_description.objects import MAX_PARTS
-from grasp_description.scene import DEFAULT_SCENE, OBJECT_BODY, OBJECT_GEOMS, build_spec
+from grasp_description.scene import OBJECT_GEOMS
+from grasp_description.slots import SLOT_TYPES, build_slot_model
 
-SLOT_TYPES = (
-    mujoco.mjtGeom.mjGEOM_BOX,
-    mujoco.mjtGeom.mjGEOM_CYLINDER,
-    mujoco.mjtGeom.mjGEOM_CAPSULE,
-    mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-)
 _OUT_OF_SIGHT = np.array([0.0, 0.0, -50.0])
 
-_generating_code = threading.Lock()
-"""MuJoCo Warp generates each context's kernel when it first renders. Warp's code generation is not safe in
-several threads at once: a kernel can come out that leaves a type of geom out of every image."""
+generating_kernels = threading.Lock()
+"""To be held wherever MuJoCo Warp may generate kernels: on a context's first rendering, a model's first step.
+Warp's code generation is not safe in several threads at once: a kernel can come out that leaves a type of
+geom out of every image."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +133,9 @@ class _RayTracer:
         import mujoco_warp
 
         self._mjw, self._rig = mujoco_warp, rig
-        model, self._source, self._slots = _render_model(rig)
-        with _generating_code, _on_cpu():
+        scene = build_slot_model(rig=rig)
+        model, self._source, self._slots = scene.model, scene.source, scene.slots
+        with generating_kernels, _on_cpu():
             self._model = mujoco_warp.put_model(model)
             self._data = mujoco_warp.make_data(model, nworld=num_worlds, nconmax=1, njmax=1)
             shape = (num_worlds, model.ngeom)
@@ -199,39 +194,6 @@ class _RayTracer:
         self._light_xpos[:, 0] = state.light_position[part]
         self._light_xdir[:, 0] = state.light_direction[part]
         self._diffuse[:, 0] = state.light_diffuse[part]
-
-
-def _render_model(rig: StereoRig) -> tuple[mujoco.MjModel, np.ndarray, list[list[int]]]:
-    """The scene with one geom of every type in each object slot.
-
-    Returns:
-        The model; for each of its geoms the index of the geom of ``build_model`` whose pose and colour it
-        takes; for each slot its geoms in the order of SLOT_TYPES.
-    """
-    spec = build_spec(DEFAULT_SCENE, rig)
-    names = _geom_names(spec.compile())
-    spec.option.disableflags = (
-        0  # physics settings that MuJoCo Warp does not know, and that rendering does not need
-    )
-    body = spec.body(OBJECT_BODY)
-    for geom in list(body.geoms):
-        spec.delete(geom)
-    for slot in range(MAX_PARTS):
-        for kind in SLOT_TYPES:
-            body.add_geom(
-                name=f"{OBJECT_GEOMS[slot]}/{int(kind)}", type=kind, size=[0.02, 0.02, 0.02], density=100.0
-            )
-    model = spec.compile()
-    source = np.array([names.index(name.split("/")[0]) for name in _geom_names(model)])
-    slots = [
-        [model.geom(f"{OBJECT_GEOMS[slot]}/{int(kind)}").id for kind in SLOT_TYPES]
-        for slot in range(MAX_PARTS)
-    ]
-    return model, source, slots
-
-
-def _geom_names(model: mujoco.MjModel) -> list[str]:
-    return [model.geom(index).name for index in range(model.ngeom)]
 
 
 def nominal_scene(model: mujoco.MjModel, data: mujoco.MjData, rig: StereoRig = STEREO_RIG) -> SceneState:
