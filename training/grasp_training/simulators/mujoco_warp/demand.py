@@ -27,8 +27,8 @@ def demand_of(model: Any, data: Any) -> Demand:
     """
     worlds = data.nworld
     pairs = SimpleNamespace(
-        collision_pair=warp.empty(data.naconmax, dtype=warp.vec2i),
-        collision_pairid=warp.empty(data.naconmax, dtype=warp.vec2i),
+        collision_pair=warp.empty(data.naconmax, dtype=warp.vec2i),  # type: ignore[arg-type]
+        collision_pairid=warp.empty(data.naconmax, dtype=warp.vec2i),  # type: ignore[arg-type]
         collision_worldid=warp.empty(data.naconmax, dtype=int),
     )
     data.ncollision.zero_()
