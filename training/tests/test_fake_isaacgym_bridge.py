@@ -27,7 +27,7 @@ OBJECTS = object_set("training")[:8]
 WORKER = Path(bridge.__file__).parent / "isaacgym_worker"
 PERMITTED = {"numpy", "torch", "isaacgym", "isaacgym_worker"}
 NEWER_THAN_38 = {"graphlib", "tomllib", "zoneinfo"}
-HOW_TO_GET = r"developer\.nvidia\.com/isaac-gym .* Python 3\.8 .* isaacgym\.python"
+HOW_TO_GET = r"developer\.nvidia\.com/isaac-gym .* Python 3\.8 .* task\.isaacgym\.python"
 
 
 def make(folder: Path, fault: str = "", reply_limit_s: float = 60.0) -> IsaacGymSimulator:
