@@ -28,6 +28,7 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
+        "mcap>=1.6",
         "numpy>=1.26",
         "rich>=13.7",
         "grasp_control",
@@ -41,6 +42,7 @@ setup(
         "console_scripts": [
             "grasp_run = grasp_bringup.runner:main",
             "rates = grasp_bringup.rates:main",
+            "recorder_node = grasp_bringup.recorder_node:main",
         ],
     },
     zip_safe=False,
