@@ -3,30 +3,62 @@
 from collections.abc import Iterable
 
 from rclpy.duration import Duration
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-TOPICS = (
-    "/clock",
-    "/stereo/left/image_rect",
-    "/stereo/right/image_rect",
-    "/stereo/left/camera_info",
-    "/stereo/right/camera_info",
-    "/joint_states",
-    "/policy/joint_target",
-    "/policy/object_position",
-    "/policy/decision",
-    "/control/accepted_target",
-    "/control/command",
-    "/control/state",
-    "/arm/joint_command",
-    "/hand/joint_command",
-    "/grasp/state",
-    "/grasp/score",
-    "/sim/object_pose",
-    "/tf_static",
-    "/diagnostics",
-)
-"""Those that nobody publishes (a robot has no /clock) cost nothing."""
+_DEPTH = 200
+"""messages of a topic that may wait for the recorder"""
+_BEST_EFFORT = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
+_RELIABLE = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE)
+_LATCHED = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+TOPICS: dict[str, tuple[str, QoSProfile]] = {
+    "/clock": ("rosgraph_msgs/msg/Clock", _BEST_EFFORT),
+    "/stereo/left/image_rect": ("sensor_msgs/msg/Image", _BEST_EFFORT),
+    "/stereo/right/image_rect": ("sensor_msgs/msg/Image", _BEST_EFFORT),
+    "/stereo/left/camera_info": ("sensor_msgs/msg/CameraInfo", _BEST_EFFORT),
+    "/stereo/right/camera_info": ("sensor_msgs/msg/CameraInfo", _BEST_EFFORT),
+    "/joint_states": ("sensor_msgs/msg/JointState", _BEST_EFFORT),
+    "/policy/joint_target": ("trajectory_msgs/msg/JointTrajectory", _RELIABLE),
+    "/policy/object_position": ("geometry_msgs/msg/PointStamped", _RELIABLE),
+    "/policy/decision": ("diagnostic_msgs/msg/DiagnosticArray", _RELIABLE),
+    "/control/accepted_target": ("std_msgs/msg/Header", _RELIABLE),
+    "/control/command": ("sensor_msgs/msg/JointState", _RELIABLE),
+    "/control/state": ("std_msgs/msg/String", _LATCHED),
+    "/arm/joint_command": ("std_msgs/msg/Float64MultiArray", _RELIABLE),
+    "/hand/joint_command": ("std_msgs/msg/Float64MultiArray", _RELIABLE),
+    "/grasp/state": ("std_msgs/msg/String", _LATCHED),
+    "/grasp/score": ("diagnostic_msgs/msg/DiagnosticStatus", _LATCHED),
+    "/sim/object_pose": ("geometry_msgs/msg/PoseStamped", _BEST_EFFORT),
+    "/tf_static": ("tf2_msgs/msg/TFMessage", _LATCHED),
+    "/diagnostics": ("diagnostic_msgs/msg/DiagnosticArray", _RELIABLE),
+}
+"""What decisions see and what becomes of them: types and quality of service as the stack's nodes offer them.
+
+With these the recorder listens from its start: to find them out would cost the first messages. Topics that
+nobody publishes (a robot has no /clock) cost nothing.
+"""
+
+
+def suitable_qos(offered: Iterable[QoSProfile]) -> QoSProfile:
+    """The most that every publisher gives. The history is the recorder's own: no publisher waits for it."""
+    offered = list(offered)
+    reliable = all(one.reliability == ReliabilityPolicy.RELIABLE for one in offered)
+    latched = all(one.durability == DurabilityPolicy.TRANSIENT_LOCAL for one in offered)
+    if not reliable:
+        return _BEST_EFFORT
+    return _LATCHED if latched else _RELIABLE
+
+
+def hears(wanted: QoSProfile, offered: Iterable[QoSProfile]) -> bool:
+    """Whether a subscription with ``wanted`` hears all of these publishers."""
+    return all(
+        (wanted.reliability != ReliabilityPolicy.RELIABLE or one.reliability == ReliabilityPolicy.RELIABLE)
+        and (
+            wanted.durability != DurabilityPolicy.TRANSIENT_LOCAL
+            or one.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        )
+        for one in offered
+    )
 
 
 def offered_qos(profiles: Iterable[QoSProfile]) -> tuple[dict[str, object], ...]:

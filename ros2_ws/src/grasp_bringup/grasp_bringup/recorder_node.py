@@ -7,6 +7,8 @@ import importlib
 import signal
 import sys
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +19,35 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.utilities import try_shutdown
 
 from grasp_bringup.backlog import Backlog
-from grasp_bringup.definitions import DefinitionMissingError, definition, type_hash
-from grasp_bringup.recorded_topics import TOPICS, offered_qos
+from grasp_bringup.definitions import definition, type_hash
+from grasp_bringup.recorded_topics import TOPICS, hears, offered_qos, suitable_qos
 from grasp_bringup.recording_file import RecordedTopic, RecordingFile
 
 _LOOK_S = 0.5
 """s of wall time between two looks at who publishes what"""
-_DEPTH = 200
-"""messages of a topic that may wait for this process"""
+
+
+@dataclass
+class _Listening:
+    kind: str
+    """type of the messages"""
+    definition: str
+    """its text"""
+    qos: QoSProfile
+    """what is asked of publishers"""
+    subscription: Subscription
+    described: bool = False
+    """whether the file knows the topic"""
 
 
 class RecorderNode(Node):
-    """Finds publishers of its topics, listens as they offer, and hands what comes to the backlog."""
+    """Listens to its topics as their publishers offer them, and hands what comes to the backlog."""
 
     def __init__(self, **arguments: Any) -> None:
         """
@@ -52,13 +65,16 @@ class RecorderNode(Node):
         if not path:
             raise ValueError("parameter 'file' is empty; expected the path of a recording to be made")
         limit_bytes = int(self.get_parameter("backlog_mib").value or 0) * 2**20
-        self.backlog: Backlog | None = None
         self._file = RecordingFile(Path(path))
-        self.backlog = Backlog(self._file, limit_bytes)
+        self._backlog = Backlog(self._file, limit_bytes)
         self._wanted: list[str] = list(self.get_parameter("topics").value or [])
-        self._listening: dict[str, tuple[Subscription, QoSProfile]] = {}
+        self._listening: dict[str, _Listening] = {}
         self._refused: dict[str, str] = {}
         self._failed = False
+        for topic in self._wanted:
+            # A type that is not installed here is told when somebody publishes it.
+            with suppress(ImportError, KeyError):
+                self._listen(topic, *TOPICS[topic])
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_LOOK_S, self._look, clock=steady)
@@ -66,8 +82,7 @@ class RecorderNode(Node):
 
     def close(self) -> None:
         """Write what waits, and finish the file."""
-        if self.backlog is not None:
-            self.backlog.close()
+        self._backlog.close()
 
     def _declare_parameters(self) -> None:
         text = "path of the recording, NAME.mcap; it must not exist"
@@ -81,60 +96,67 @@ class RecorderNode(Node):
         )
 
     def _look(self) -> None:
-        """Listen to topics that are published by now, with what all their publishers can give."""
+        """Listen to what is published otherwise than expected, or was not expected at all."""
         for topic in self._wanted:
             offers = self.get_publishers_info_by_topic(topic)
             if not offers or topic in self._refused:
                 continue
-            wanted = _suitable([offer.qos_profile for offer in offers])
-            if topic not in self._listening:
-                self._begin(topic, offers[0].topic_type, wanted, [offer.qos_profile for offer in offers])
-            elif self._listening[topic][1] != wanted:
-                # A publisher came that offers less than the others: it would not be heard.
-                subscription, _ = self._listening[topic]
-                self.destroy_subscription(subscription)
-                self._listen(topic, subscription.msg_type, wanted)
+            kind, profiles = offers[0].topic_type, [offer.qos_profile for offer in offers]
+            listening = self._listening.get(topic)
+            if listening and listening.kind == kind and hears(listening.qos, profiles):
+                continue
+            try:
+                self._listen(topic, kind, suitable_qos(profiles))
+            except (ImportError, AttributeError, ValueError) as error:
+                self._refused[topic] = f"type {kind}: {error}"
+                self.get_logger().error(f"{topic} is not recorded: {self._refused[topic]}")
 
-    def _begin(self, topic: str, kind: str, wanted: QoSProfile, offered: list[QoSProfile]) -> None:
-        assert self.backlog is not None
-        try:
-            package, _, name = kind.split("/")
-            message_class = getattr(importlib.import_module(f"{package}.msg"), name)
-            described = RecordedTopic(topic, kind, definition(kind), type_hash(kind), offered_qos(offered))
-        except (ImportError, AttributeError, ValueError, DefinitionMissingError) as error:
-            self._refused[topic] = f"{kind}: {error}"
-            self.get_logger().error(f"{topic} is not recorded: its type {self._refused[topic]}")
-            return
-        self.backlog.add_topic(described)
-        self._listen(topic, message_class, wanted)
+    def _listen(self, topic: str, kind: str, qos: QoSProfile) -> None:
+        """Listen to a topic, in place of how it was listened to before.
 
-    def _listen(self, topic: str, message_class: Any, wanted: QoSProfile) -> None:
+        Raises:
+            ImportError, AttributeError, ValueError: the type is not installed, or is none.
+        """
+        package, _, name = kind.split("/")
+        message_class = getattr(importlib.import_module(f"{package}.msg"), name)
+        text = definition(kind)
         # Raw: what is written is what came, bit for bit.
         subscription = self.create_subscription(
-            message_class, topic, lambda data, info: self._on_message(topic, data, info), wanted, raw=True
+            message_class, topic, lambda data, info: self._on_message(topic, data, info), qos, raw=True
         )
-        self._listening[topic] = (subscription, wanted)
+        before = self._listening.pop(topic, None)
+        if before is not None:
+            self.destroy_subscription(before.subscription)
+        self._listening[topic] = _Listening(kind, text, qos, subscription)
+
+    def _describe(self, topic: str) -> None:
+        """Tell the file of a topic, before the first message of its type."""
+        listening = self._listening[topic]
+        offers = [offer.qos_profile for offer in self.get_publishers_info_by_topic(topic)]
+        about = (topic, listening.kind, listening.definition, type_hash(listening.kind))
+        self._backlog.add_topic(RecordedTopic(*about, offered_qos(offers)))
+        listening.described = True
 
     def _on_message(self, topic: str, data: Any, info: dict[str, int]) -> None:
-        assert self.backlog is not None
+        if not self._listening[topic].described:
+            self._describe(topic)
         log_ns = info["received_timestamp"] or time.time_ns()
-        self.backlog.add(topic, log_ns, info["source_timestamp"] or log_ns, bytes(data))
+        self._backlog.add(topic, log_ns, info["source_timestamp"] or log_ns, bytes(data))
 
     def _publish_diagnostics(self) -> None:
-        assert self.backlog is not None
-        dropped, failure = self.backlog.dropped.copy(), self.backlog.failure
+        dropped, failure = self._backlog.dropped.copy(), self._backlog.failure
         if failure and not self._failed:
             self._failed = True
             self.get_logger().error(failure)
-        silent = [topic for topic in self._wanted if topic not in self._listening]
+        silent = [topic for topic in self._wanted if not self._file.counts[topic]]
         values = {
             "file": str(self._file.path),
             "bytes": str(self._file.bytes_written),
             "messages": str(sum(self._file.counts.values())),
-            "waiting_bytes": str(self.backlog.waiting_bytes),
+            "waiting_bytes": str(self._backlog.waiting_bytes),
             "dropped": str(sum(dropped.values())),
             **{f"dropped {topic}": str(count) for topic, count in dropped.items()},
-            "without a publisher": ", ".join(topic for topic in silent if topic not in self._refused),
+            "without messages": ", ".join(silent),
             "refused": ", ".join(f"{topic} ({why})" for topic, why in self._refused.items()),
         }
         level, text = DiagnosticStatus.OK, "recording"
@@ -147,17 +169,6 @@ class RecorderNode(Node):
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
-
-
-def _suitable(offered: list[QoSProfile]) -> QoSProfile:
-    """The most that every publisher gives. The history is the recorder's own: no publisher waits for it."""
-    reliable = all(one.reliability == ReliabilityPolicy.RELIABLE for one in offered)
-    latched = all(one.durability == DurabilityPolicy.TRANSIENT_LOCAL for one in offered)
-    return QoSProfile(
-        depth=_DEPTH,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-    )
 
 
 def main() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from grasp_policy.deciding import Decider
 from grasp_policy.decision_record import DecisionRecord
 from grasp_policy.pairing import PairingLimits
-from grasp_policy.policy_file import PolicyFileError, load_policy
+from grasp_policy.policy_file import Policy, PolicyFileError, load_policy
 from grasp_policy.recordings import Recording, RecordingError
-from grasp_policy.replaying import Replayer, ReplayTally, ReplayTopics, read_decision
+from grasp_policy.replaying import Difference, Replayer, ReplayTally, ReplayTopics, read_decision
 
 __all__ = ["main", "replay"]
 
@@ -24,7 +27,7 @@ def replay(
     policy: Path | None = None,
     providers: list[str] | None = None,
     threads: int | None = None,
-) -> tuple[DecisionRecord, ReplayTally]:
+) -> tuple[DecisionRecord, ReplayTally, Policy]:
     """Decide a recording again.
 
     Args:
@@ -33,7 +36,7 @@ def replay(
         providers, threads: of ONNX Runtime; None for those of the recording.
 
     Returns:
-        the first decision's record, and the outcome
+        the first decision's record, the outcome, and the policy that decided
 
     Raises:
         RecordingError: there is no decision in it, or the policy file is another one.
@@ -53,25 +56,31 @@ def replay(
     replayer = Replayer(Decider(loaded, PairingLimits(period_ns)), topics)
     for message in recording.messages(topics.names()):
         replayer.take(message)
-    return first, replayer.finish()
+    return first, replayer.finish(), loaded
 
 
-def summary(first: DecisionRecord, tally: ReplayTally) -> str:
-    """The outcome in lines for people."""
+def summary(first: DecisionRecord, tally: ReplayTally, joint_names: Sequence[str]) -> str:
+    """The outcome in lines for people; joints by the names of the policy's."""
     lines = [
         f"{tally.decisions} decisions of policy {first.sha256[:12]} on {first.providers}, {first.runtime}",
         f"{tally.same} targets the same, bit for bit",
     ]
     if tally.first is not None:
-        one = tally.first
-        where = f"images of {one.record.stamp_ns} ns, step {one.record.step} of its episode"
-        lines += [
-            f"{tally.differences} targets differ, by {tally.largest_rad:.3g} rad at most",
-            f"the first: {where}; {one.joints} joints, {one.joint} the most: "
-            f"recorded {one.recorded_rad!r} rad, now {one.replayed_rad!r} rad",
-        ]
+        lines.append(f"{tally.differences} targets differ, by {tally.largest_rad:.3g} rad at most")
+        lines.append(f"the first: {_told(tally.first, joint_names)}")
     lines += [f"{count} decisions not made again: {why}" for why, count in tally.undecided.items()]
     return "\n".join(lines)
+
+
+def _told(difference: Difference, joint_names: Sequence[str]) -> str:
+    record, recorded, replayed = difference.record, difference.recorded, difference.replayed
+    where = f"images of {record.stamp_ns} ns, step {record.step} of its episode"
+    if recorded is None:
+        return f"{where}; its target is not in the recording, only its checksum"
+    apart = np.abs(replayed - recorded)
+    most = int(apart.argmax())
+    values = f"recorded {float(recorded[most])!r} rad, now {float(replayed[most])!r} rad"
+    return f"{where}; {np.count_nonzero(apart)} joints, {joint_names[most]} the most: {values}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,11 +93,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         recording = Recording(given.recording)
-        first, tally = replay(recording, given.policy, given.providers, given.threads)
+        first, tally, loaded = replay(recording, given.policy, given.providers, given.threads)
     except (RecordingError, PolicyFileError, OSError) as error:
         print(f"replay: {error}", file=sys.stderr)
         return REFUSED
-    print(summary(first, tally))
+    print(summary(first, tally, loaded.spec.joint_names))
     for damage in recording.damage:
         print(f"replay: {damage}", file=sys.stderr)
     if tally.differences:

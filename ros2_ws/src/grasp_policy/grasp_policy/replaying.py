@@ -53,14 +53,15 @@ class Difference:
 
     record: DecisionRecord
     """The decision."""
-    joint: str
-    """The joint that differs most."""
-    recorded_rad: float
-    """Its recorded target."""
-    replayed_rad: float
-    """Its target now."""
-    joints: int
-    """How many joints differ."""
+    recorded: np.ndarray | None
+    """The recorded target, (23,) rad; None where only its checksum was recorded."""
+    replayed: np.ndarray
+    """The target now, (23,) rad."""
+
+    @property
+    def largest_rad(self) -> float:
+        """Largest difference of any joint's target; NaN where it cannot be told."""
+        return float("nan") if self.recorded is None else float(np.abs(self.replayed - self.recorded).max())
 
 
 @dataclass
@@ -76,7 +77,7 @@ class ReplayTally:
     first: Difference | None = None
     """The first of these."""
     largest_rad: float = 0.0
-    """Largest difference of any joint's target."""
+    """Largest difference of any joint's target that could be told."""
     undecided: Counter[str] = field(default_factory=Counter)
     """Decisions that could not be made again, by reason."""
 
@@ -205,24 +206,17 @@ class Replayer:
 
     def _compare(self, record: DecisionRecord, replayed: np.ndarray) -> None:
         recorded = self._recorded_target(record)
-        if recorded is None:
-            # The checksum tells whether the bits are the same, but not by how much they differ.
-            if checksum(replayed) == record.target_crc32:
-                self.tally.same += 1
-            else:
-                self.tally.undecided[f"differs, and its target on {self._topics.target} is not recorded"] += 1
-            return
-        if recorded.tobytes() == replayed.tobytes():
+        # The checksum tells whether the bits are the same where the target itself was not recorded.
+        if checksum(replayed) == record.target_crc32 and (
+            recorded is None or recorded.tobytes() == replayed.tobytes()
+        ):
             self.tally.same += 1
             return
+        difference = Difference(record, recorded, replayed)
         self.tally.differences += 1
-        apart = np.abs(replayed - recorded)
-        self.tally.largest_rad = max(self.tally.largest_rad, float(apart.max()))
-        if self.tally.first is None:
-            most = int(apart.argmax())
-            joint = self._decider.policy.spec.joint_names[most]
-            values = float(recorded[most]), float(replayed[most])
-            self.tally.first = Difference(record, joint, *values, int(np.count_nonzero(recorded != replayed)))
+        self.tally.first = self.tally.first or difference
+        # max() leaves out a difference that is NaN when it comes second.
+        self.tally.largest_rad = max(self.tally.largest_rad, difference.largest_rad)
 
     def _recorded_target(self, record: DecisionRecord) -> np.ndarray | None:
         for data in self._shelves[self._topics.target].of(record.stamp_ns):
