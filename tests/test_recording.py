@@ -14,7 +14,9 @@ import pytest
 from closed_loop import Run, wait_until
 from stand_in import write_stand_in
 
-from grasp_policy.recordings import Recording, header_stamp_ns
+from grasp_bringup.report import write_report
+from grasp_description.robot import JOINT_NAMES
+from grasp_policy.recordings import Recording, RecordingError, header_stamp_ns
 from grasp_policy.replay import INCOMPLETE, SAME, main, replay
 from grasp_policy.replaying import read_decision
 
@@ -107,3 +109,15 @@ def test_the_recorder_refuses_to_start_without_a_file():
     told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert told.returncode == 2
     assert "parameter 'file' is empty" in told.stderr
+
+
+def test_a_page_of_the_recorded_run_shows_both_episodes_and_needs_no_other_file(recorded, tmp_path):
+    page = tmp_path / "page.html"
+    assert write_report(Recording(recorded), page) == 2
+    text = page.read_text(encoding="utf-8")
+    assert text.count('src="data:image/png;base64,') == 2 * 3
+    assert "src=" not in text.replace('src="data:image/png;base64,', "")
+    assert "<h2>Episode 2</h2>" in text
+    assert all(name in text for name in JOINT_NAMES)
+    with pytest.raises(RecordingError, match="no episode 3; it has 1 to 2"):
+        write_report(Recording(recorded), page, number=3)

@@ -1,8 +1,9 @@
-"""Between arrival and disk: takes messages without ever waiting, writes them from a thread of its own. No ROS."""
+"""Between arrival and disk: takes messages without waiting, writes them from a thread of its own. No ROS."""
 
 import threading
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from grasp_bringup.recording_file import RecordedTopic, RecordingFile
@@ -53,7 +54,7 @@ class Backlog:
             self._change.notify()
 
     def add(self, topic: str, log_ns: int, publish_ns: int, data: bytes) -> None:
-        """Take a message of a known topic; never waits for the disk. Arguments as of `RecordingFile.write`."""
+        """Take a message of a known topic, as `RecordingFile.write` does; never waits for the disk."""
         size = len(data) + _OVERHEAD_BYTES
         with self._change:
             if self.failure or self._waiting_bytes + size > self._limit_bytes:
@@ -104,10 +105,9 @@ class Backlog:
 
     def _give_up(self, error: OSError) -> None:
         """The disk is full, or fails: keep what is whole, and take nothing more."""
-        try:
+        # The first error says more than a second one.
+        with suppress(OSError):
             self._file.abandon()
-        except OSError:
-            pass  # the first error says more
         with self._change:
             self.failure = f"{self._file.path} cannot be written any more: {error}"
             for one in self._waiting:

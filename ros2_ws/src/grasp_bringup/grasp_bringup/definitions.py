@@ -9,7 +9,10 @@ from ament_index_python.packages import PackageNotFoundError, get_package_share_
 _SEPARATOR = "=" * 80
 """line between two types, as rosbag2 and its readers have it"""
 _PRIMITIVES = frozenset(
-    "bool byte char float32 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64 string wstring".split()
+    (
+        *("bool", "byte", "char", "float32", "float64", "string", "wstring"),
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    )
 )
 _FIELD = re.compile(r"^\s*([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+\w+")
 

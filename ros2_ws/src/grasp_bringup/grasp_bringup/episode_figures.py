@@ -1,4 +1,4 @@
-"""Figures of an episode out of a recording: limits met, latencies hop by hop, what was counted. No pictures."""
+"""Figures of an episode out of a recording: limits met, latencies hop by hop, what was counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,11 @@ from grasp_policy.decision_record import DecisionRecord
 _AT_LIMIT_RAD = 1e-4
 _AT_SPEED = 0.999
 """share of a joint's speed limit from which on it counts as met"""
-_AFTER_NS = 500_000_000
-"""an episode's figures run on so long after its last decision: what it ended with"""
+_AROUND_NS = 500_000_000
+"""so long before its first and after its last image an episode is shown: what it came from and went to"""
+
+_LIMIT_WORDS = ("clipped", "limited", "bent", "stopped", "rejected", "holds", "faults", "skipped", "error")
+"""words in the names of counters, in the diagnostics of the stack's nodes"""
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,26 @@ class Episode:
     """from 1"""
     decisions: tuple[DecisionRecord, ...]
     """in order"""
-    begin_ns: int
-    """node's clock at its first image"""
-    end_ns: int
-    """node's clock a little after its last"""
+
+    @property
+    def first_ns(self) -> int:
+        """Node's clock at its first image, ns."""
+        return self.decisions[0].stamp_ns
+
+    @property
+    def last_ns(self) -> int:
+        """Node's clock at its last image, ns."""
+        return self.decisions[-1].stamp_ns
+
+    @property
+    def begin_ns(self) -> int:
+        """Node's clock from which on it is shown, ns."""
+        return self.first_ns - _AROUND_NS
+
+    @property
+    def end_ns(self) -> int:
+        """Node's clock up to which it is shown, ns."""
+        return self.last_ns + _AROUND_NS
 
 
 def episodes_of(run: RecordedRun) -> list[Episode]:
@@ -73,16 +92,16 @@ def episodes_of(run: RecordedRun) -> list[Episode]:
     grouped: dict[int, list[DecisionRecord]] = {}
     for decision in run.decisions:
         grouped.setdefault(decision.episode_ns, []).append(decision)
-    return [
-        Episode(number, tuple(made), made[0].stamp_ns, made[-1].stamp_ns + _AFTER_NS)
-        for number, made in enumerate(grouped.values(), start=1)
-    ]
+    return [Episode(number, tuple(made)) for number, made in enumerate(grouped.values(), start=1)]
 
 
 def joint_uses(run: RecordedRun, episode: Episode) -> list[JointUse]:
-    """What the commands of an episode asked of each joint; empty without commands."""
-    commands = run.commanded.within(episode.begin_ns, episode.end_ns)
-    measured = run.measured.within(episode.begin_ns, episode.end_ns)
+    """What the commands from an episode's first to its last image asked of each joint; empty without any.
+
+    Before and after, the robot is armed anew: no speed leads from one command to the next there.
+    """
+    commands = run.commanded.within(episode.first_ns, episode.last_ns)
+    measured = run.measured.within(episode.first_ns, episode.last_ns)
     if len(commands.stamp_ns) < 2:
         return []
     limits = joint_limits()
@@ -154,13 +173,10 @@ def events_of(run: RecordedRun, episode: Episode) -> list[tuple[float, Event]]:
     """What was said in an episode, with s since its first image on the node's clock."""
     stamps = run.stamp_of(np.array([event.log_ns for event in run.events], np.int64))
     return [
-        (1e-9 * (stamp - episode.begin_ns), event)
+        (1e-9 * (stamp - episode.first_ns), event)
         for stamp, event in zip(stamps, run.events, strict=True)
         if episode.begin_ns <= stamp <= episode.end_ns
     ]
-
-
-_LIMIT_WORDS = ("clipped", "limited", "bent", "stopped", "rejected", "holds", "faults", "skipped", "error")
 
 
 def limit_counts(run: RecordedRun, episode: Episode) -> dict[str, int]:
@@ -169,7 +185,7 @@ def limit_counts(run: RecordedRun, episode: Episode) -> dict[str, int]:
     after: dict[str, int] = {}
     stamps = run.stamp_of(np.array([counter[0] for counter in run.counters], np.int64))
     for stamp, (_, node, name, value) in zip(stamps, run.counters, strict=True):
-        if not any(word in name for word in _LIMIT_WORDS) or "limit" in name and "limited" not in name:
+        if not any(word in name for word in _LIMIT_WORDS):
             continue
         key = f"{node}: {name}"
         if stamp < episode.begin_ns:

@@ -99,8 +99,9 @@ class _Rows:
         self.positions.append(position)
 
     def course(self) -> Course:
-        stamps = np.array(self.stamps, np.int64).reshape(-1, 3)
-        return Course(*stamps.T, np.array(self.positions, np.float64).reshape(-1, len(JOINT_NAMES)))
+        stamp_ns, log_ns, publish_ns = np.array(self.stamps, np.int64).reshape(-1, 3).T
+        position = np.array(self.positions, np.float64).reshape(-1, len(JOINT_NAMES))
+        return Course(stamp_ns, log_ns, publish_ns, position)
 
 
 class _Collector:

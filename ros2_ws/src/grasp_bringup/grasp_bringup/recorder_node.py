@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,10 @@ class RecorderNode(Node):
         package, _, name = kind.split("/")
         message_class = getattr(importlib.import_module(f"{package}.msg"), name)
         text = definition(kind)
+        # rclpy's declaration of callbacks knows nothing of the one that also takes a message's times.
+        callback: Any = partial(self._on_message, topic)
         # Raw: what is written is what came, bit for bit.
-        subscription = self.create_subscription(
-            message_class, topic, lambda data, info: self._on_message(topic, data, info), qos, raw=True
-        )
+        subscription = self.create_subscription(message_class, topic, callback, qos, raw=True)
         before = self._listening.pop(topic, None)
         if before is not None:
             self.destroy_subscription(before.subscription)

@@ -1,4 +1,4 @@
-"""Writes a recording: one MCAP file in rosbag2's layout, readable up to its last chunk at any moment. No ROS."""
+"""Writes a recording: MCAP in rosbag2's layout, readable up to its last chunk at any moment. No ROS."""
 
 import json
 import os

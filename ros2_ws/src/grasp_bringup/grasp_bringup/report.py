@@ -1,4 +1,4 @@
-"""A page about a recording: `ros2 run grasp_bringup report FILE`, or `python -m grasp_bringup.report FILE`."""
+"""A page of a recording: `ros2 run grasp_bringup report FILE`, or `python -m grasp_bringup.report FILE`."""
 
 import argparse
 import html
@@ -90,7 +90,7 @@ def _overview(run: RecordedRun, episodes: Sequence[Episode]) -> str:
             (
                 str(episode.number),
                 str(len(episode.decisions)),
-                f"{1e-9 * (episode.decisions[-1].stamp_ns - episode.begin_ns):.2f}",
+                f"{1e-9 * (episode.last_ns - episode.first_ns):.2f}",
                 str(sum(use.at_limit for use in uses)),
                 str(sum(use.at_speed for use in uses)),
                 " → ".join(words),
@@ -108,7 +108,7 @@ def _episode(recording: Recording, run: RecordedRun, episode: Episode, pictures:
     return "\n".join(
         (
             f"<h2>Episode {episode.number}</h2>",
-            _image(camera_picture(images, stamps, episode.begin_ns), "what the cameras saw"),
+            _image(camera_picture(images, stamps, episode.first_ns), "what the cameras saw"),
             "<h3>Joints, rad over s since the first image</h3>",
             _image(joint_picture(run, episode), "joints against commands and limits"),
             "<h3>Limits</h3>",

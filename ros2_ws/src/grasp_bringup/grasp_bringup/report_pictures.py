@@ -1,4 +1,4 @@
-"""Pictures of a report: what the cameras saw, joints against commands and limits, latencies. matplotlib to PNG."""
+"""Pictures of a report: what the cameras saw, joints against commands and limits, latencies."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ def moments(episode: Episode, count: int) -> list[int]:
 
 
 def camera_picture(
-    images: Mapping[tuple[str, int], np.ndarray], stamps_ns: Sequence[int], begin_ns: int
+    images: Mapping[tuple[str, int], np.ndarray], stamps_ns: Sequence[int], first_ns: int
 ) -> str:
     """Left images above right ones, a column a moment: a PNG as base64."""
     figure = Figure(figsize=(2.2 * len(stamps_ns), 3.6), layout="constrained")
@@ -34,7 +34,7 @@ def camera_picture(
             one: Axes = axes[row][column]
             one.set_xticks([])
             one.set_yticks([])
-            one.set_title(f"{eye}, {1e-9 * (stamp_ns - begin_ns):.2f} s", fontsize=8)
+            one.set_title(f"{eye}, {1e-9 * (stamp_ns - first_ns):.2f} s", fontsize=8)
             image = images.get((topic, stamp_ns))
             if image is None:
                 one.text(0.5, 0.5, "not recorded", ha="center", va="center")
@@ -87,7 +87,7 @@ def latency_picture(hops: Sequence[Hop]) -> str:
 
 
 def _seconds(course: Course, episode: Episode) -> np.ndarray:
-    return 1e-9 * (course.stamp_ns - episode.begin_ns)
+    return 1e-9 * (course.stamp_ns - episode.first_ns)
 
 
 def _png(figure: Figure) -> str:

@@ -70,7 +70,9 @@ def test_what_is_written_is_read_back_bit_for_bit_in_order_with_both_times(tmp_p
     read = list(recording.messages())
     assert recording.damage == []
     assert [one.data for one in read] == [joint_state(index) for index in range(20)]
-    assert [(one.log_ns, one.publish_ns) for one in read] == [(100 + index, 50 + index) for index in range(20)]
+    assert [(one.log_ns, one.publish_ns) for one in read] == [
+        (100 + index, 50 + index) for index in range(20)
+    ]
     assert {(one.topic, one.kind) for one in read} == {("/joint_states", KIND)}
     assert [header_stamp_ns(one.data) for one in read] == list(range(20))
 
@@ -201,7 +203,7 @@ def test_a_definition_holds_the_types_within_types():
     separator = "=" * 80
     names = [part.splitlines()[1] for part in text.split(separator)[1:]]
     assert names == ["MSG: std_msgs/Header", "MSG: builtin_interfaces/Time"]
-    assert Image().get_fields_and_field_types().keys() <= {word for word in text.replace("\n", " ").split()}
+    assert Image().get_fields_and_field_types().keys() <= set(text.split())
 
 
 def test_a_type_that_is_not_installed_is_refused_by_its_name():

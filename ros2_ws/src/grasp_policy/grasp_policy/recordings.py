@@ -91,7 +91,9 @@ class Recording:
             except RecordingError:
                 raise
             except _DAMAGE as error:
-                self.damage.append(f"{file} ends early or is damaged: {type(error).__name__} {error}".rstrip())
+                self.damage.append(
+                    f"{file} ends early or is damaged: {type(error).__name__} {error}".rstrip()
+                )
 
 
 def header_stamp_ns(data: bytes) -> int:

@@ -19,7 +19,7 @@ from grasp_policy.replaying import Difference, Replayer, ReplayTally, ReplayTopi
 __all__ = ["main", "replay"]
 
 SAME, DIFFERENT, REFUSED, INCOMPLETE = 0, 1, 2, 3
-"""Exit status: all targets the same; some differ; nothing could be tried; no difference, but some not decided."""
+"""Exit status: all targets the same; some differ; nothing was tried; none differs, but some were not made."""
 
 
 def replay(
