@@ -31,6 +31,7 @@ setup(
     entry_points={
         "console_scripts": [
             "policy_node = grasp_policy.policy_node:main",
+            "bench = grasp_policy.bench:main",
             "replay = grasp_policy.replay:main",
         ],
     },

@@ -1,9 +1,11 @@
 """What a decision saw and what became of it: the topics of a recording, and how rosbag2 writes their QoS."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 _DEPTH = 200
 """messages of a topic that may wait for the recorder"""
@@ -37,6 +39,22 @@ TOPICS: dict[str, tuple[str, QoSProfile]] = {
 With these the recorder listens from its start: to find them out would cost the first messages. Topics that
 nobody publishes (a robot has no /clock) cost nothing.
 """
+
+
+@dataclass
+class Listening:
+    """How a topic is listened to."""
+
+    kind: str
+    """type of the messages"""
+    definition: str
+    """its text, with that of all types in it"""
+    qos: QoSProfile
+    """what is asked of publishers"""
+    subscription: Subscription
+    """what hears it"""
+    described: bool = False
+    """whether the recording knows the topic"""
 
 
 def suitable_qos(offered: Iterable[QoSProfile]) -> QoSProfile:

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,15 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from rclpy.subscription import Subscription
 from rclpy.utilities import try_shutdown
 
 from grasp_bringup.backlog import Backlog
 from grasp_bringup.definitions import definition, type_hash
-from grasp_bringup.recorded_topics import TOPICS, hears, offered_qos, suitable_qos
+from grasp_bringup.recorded_topics import TOPICS, Listening, hears, offered_qos, suitable_qos
 from grasp_bringup.recording_file import RecordedTopic, RecordingFile
 
 _LOOK_S = 0.5
 """s of wall time between two looks at who publishes what"""
-
-
-@dataclass
-class _Listening:
-    kind: str
-    """type of the messages"""
-    definition: str
-    """its text"""
-    qos: QoSProfile
-    """what is asked of publishers"""
-    subscription: Subscription
-    described: bool = False
-    """whether the file knows the topic"""
 
 
 class RecorderNode(Node):
@@ -69,7 +54,7 @@ class RecorderNode(Node):
         self._file = RecordingFile(Path(path))
         self._backlog = Backlog(self._file, limit_bytes)
         self._wanted: list[str] = list(self.get_parameter("topics").value or [])
-        self._listening: dict[str, _Listening] = {}
+        self._listening: dict[str, Listening] = {}
         self._refused: dict[str, str] = {}
         self._failed = False
         for topic in self._wanted:
@@ -128,7 +113,7 @@ class RecorderNode(Node):
         before = self._listening.pop(topic, None)
         if before is not None:
             self.destroy_subscription(before.subscription)
-        self._listening[topic] = _Listening(kind, text, qos, subscription)
+        self._listening[topic] = Listening(kind, text, qos, subscription)
 
     def _describe(self, topic: str) -> None:
         """Tell the file of a topic, before the first message of its type."""
