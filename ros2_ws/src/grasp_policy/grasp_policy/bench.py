@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -179,8 +180,9 @@ def _alone() -> Iterator[tuple[Context, dict[str, str]]]:
 
 @contextmanager
 def _running(commands: Mapping[str, list[str]], environment: dict[str, str]) -> Iterator[None]:
-    """Nodes in processes of their own, which end with this."""
+    """Nodes in processes of their own, which end with this, also when SIGTERM ends it."""
     processes: list[subprocess.Popen] = []
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         for command in commands.values():
             processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
@@ -194,6 +196,7 @@ def _running(commands: Mapping[str, list[str]], environment: dict[str, str]) -> 
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _size(policy: Policy) -> tuple[int, int]:
