@@ -28,6 +28,8 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
+        "matplotlib>=3.8",
+        "mcap>=1.6",
         "numpy>=1.26",
         "rich>=13.7",
         "grasp_control",
@@ -41,6 +43,8 @@ setup(
         "console_scripts": [
             "grasp_run = grasp_bringup.runner:main",
             "rates = grasp_bringup.rates:main",
+            "report = grasp_bringup.report:main",
+            "recorder_node = grasp_bringup.recorder_node:main",
         ],
     },
     zip_safe=False,

@@ -18,17 +18,21 @@ setup(
     ],
     python_requires=">=3.11",
     install_requires=[
+        "mcap>=1.6",
         "numpy>=1.26",
         "onnx>=1.17",
         "onnxruntime>=1.20",
         "protobuf>=4.25",
         "pyyaml>=6.0",
+        "zstandard>=0.22",
         "grasp_description",
     ],
     extras_require={"test": ["hypothesis", "pytest"]},
     entry_points={
         "console_scripts": [
             "policy_node = grasp_policy.policy_node:main",
+            "bench = grasp_policy.bench:main",
+            "replay = grasp_policy.replay:main",
         ],
     },
     zip_safe=False,

@@ -70,6 +70,8 @@ class Graph:
     """whether the run goes on until it is interrupted"""
     policy: Path | None = None
     """policy file that one of the nodes is to load"""
+    recording: Path | None = None
+    """file that one of the nodes is to make; it must not exist"""
     environment: Mapping[str, str] = field(default_factory=dict)
     """environment variables that hold unless the caller's own environment sets them"""
 
@@ -121,6 +123,8 @@ class SimArguments:
     """where a video of the first episodes goes, MP4; or none"""
     rates: bool = False
     """also measure the rate of every topic and the age of the images behind each command"""
+    record: str = "none"
+    """file that everything the decisions saw is recorded in, NAME.mcap, a new one; or none"""
     parameters: str = "none"
     """YAML file with parameters that win over sim.yaml; or none"""
 
@@ -245,9 +249,16 @@ def sim_graph(arguments: SimArguments) -> Graph:
         processes.append(
             NodeProcess("grasp_bringup", "rates", "grasp_bringup.rates", "grasp_rates", (files[0],), {})
         )
+    recording = None if is_none(arguments.record) else _absolute(arguments.record)
+    if recording is not None:
+        told = {"file": str(recording)}
+        module = "grasp_bringup.recorder_node"
+        processes.append(
+            NodeProcess("grasp_bringup", "recorder_node", module, "grasp_recorder", tuple(files), told)
+        )
     # A simulation's joint commands must never reach a robot that listens on the same network.
     alone = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    return Graph(tuple(processes), report, arguments.episodes == 0, policy, alone)
+    return Graph(tuple(processes), report, arguments.episodes == 0, policy, recording, alone)
 
 
 def _absolute(path: str) -> Path:

@@ -26,8 +26,11 @@ def begin(graph: Graph) -> None:
     What an earlier run has left where ``graph`` reports is removed: it would speak for this run.
 
     Raises:
-        RunRefusedError: its policy node would refuse the policy file; the message is that node's.
+        RunRefusedError: its policy node would refuse the policy file; the message is that node's. Or the
+            recording is there already.
     """
+    if graph.recording is not None and graph.recording.exists():
+        raise RunRefusedError(f"recording {graph.recording} is there already; expected a name that is free")
     if graph.report is not None:
         graph.report.unlink(missing_ok=True)
     if graph.policy is not None:

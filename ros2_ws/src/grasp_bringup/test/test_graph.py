@@ -67,7 +67,7 @@ def test_further_parameters_win_over_the_packages_own_file():
 
 
 def test_every_node_can_be_started_as_a_module_and_has_an_executable():
-    for process in sim_graph(SimArguments(rates=True)).processes:
+    for process in sim_graph(SimArguments(rates=True, record="one.mcap")).processes:
         assert importlib.util.find_spec(process.module) is not None, process.module
         package = importlib.util.find_spec(process.package)
         assert package is not None
@@ -166,3 +166,13 @@ def test_the_launch_file_holds_no_node_of_its_own():
     imported = {one.module for one in ast.walk(ast.parse(source)) if isinstance(one, ast.ImportFrom)}
     assert "grasp_bringup.graph" in imported
     assert "launch_ros.actions" not in imported
+
+
+def test_the_recorder_is_part_of_the_graph_only_when_asked_for_and_gets_an_absolute_path(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert sim_graph(SimArguments()).recording is None
+    graph = sim_graph(SimArguments(record="one.mcap"))
+    assert graph.recording == tmp_path / "one.mcap"
+    assert by_name(graph)["grasp_recorder"].parameters == {"file": str(tmp_path / "one.mcap")}

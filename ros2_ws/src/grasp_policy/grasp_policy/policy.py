@@ -47,6 +47,16 @@ class Policy:
         """The execution providers that the session really has, by its own word, preferred one first."""
         return tuple(self._session.get_providers())
 
+    @property
+    def threads(self) -> int:
+        """Threads within an operator, by the session's own word."""
+        return self._session.get_session_options().intra_op_num_threads
+
+    @property
+    def runtime(self) -> str:
+        """What computes, with its version: another one may round otherwise."""
+        return f"onnxruntime {onnxruntime.__version__}"
+
     def sibling(self) -> Policy:
         """A policy with state of its own over the same session: one an environment, weights held once."""
         return Policy(self._session, self.spec, self.sha256)

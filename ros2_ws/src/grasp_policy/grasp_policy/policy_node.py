@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from collections import Counter
 from typing import Any
 
@@ -23,17 +22,12 @@ from rclpy.utilities import try_shutdown
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from grasp_policy.decoding import ImageRefusedError, JointMapper, JointStateRefusedError, rgb_view
+from grasp_policy.deciding import Decider, Decision
+from grasp_policy.decision_record import DecisionRecord
+from grasp_policy.decoding import ImageRefusedError, JointStateRefusedError
 from grasp_policy.monitor import InferenceMonitor
-from grasp_policy.pairing import FramePairer, Observation, PairingLimits, Reason
-from grasp_policy.policy_file import (
-    Policy,
-    PolicyFileError,
-    PolicyInputError,
-    PolicyOutput,
-    PolicyOutputError,
-    load_policy,
-)
+from grasp_policy.pairing import PairingLimits, Reason
+from grasp_policy.policy_file import PolicyFileError, PolicyInputError, PolicyOutputError, load_policy
 from grasp_policy.workcell_contract import workcell_contract
 
 __all__ = ["PolicyNode", "main"]
@@ -50,6 +44,7 @@ RIGHT_TOPIC = "/stereo/right/image_rect"
 JOINT_TOPIC = "/joint_states"
 TARGET_TOPIC = "/policy/joint_target"
 OBJECT_TOPIC = "/policy/object_position"
+DECISION_TOPIC = "/policy/decision"
 LOG_PERIOD_S = 1.0
 """Refused messages may come at 30 a second: one line a second says it."""
 
@@ -60,16 +55,15 @@ class PolicyNode(LifecycleNode):
     def __init__(self, **arguments) -> None:
         super().__init__("grasp_policy", **arguments)
         self._declare_parameters()
-        self._policy: Policy | None = None
-        self._pairer: FramePairer | None = None
-        self._joints: JointMapper | None = None
+        self._decider: Decider | None = None
         self._active = False
         self._state = "unconfigured"
         self._monitor = InferenceMonitor()
-        self._clock_steps = 0
         self._skipped_before: Counter[Reason] = Counter()
         self._target_publisher = self.create_lifecycle_publisher(JointTrajectory, TARGET_TOPIC, TARGET_QOS)
         self._object_publisher = self.create_lifecycle_publisher(PointStamped, OBJECT_TOPIC, 1)
+        # A recorder may be behind: it is to miss none.
+        self._decision_publisher = self.create_lifecycle_publisher(DiagnosticArray, DECISION_TOPIC, 10)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # They stand from the start: discovery would cost the first frames after activation.
         left = self.create_subscription(Image, LEFT_TOPIC, self._on_left, SENSOR_QOS)
@@ -103,11 +97,8 @@ class PolicyNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start an episode: memory zero, only images taken from now on."""
-        assert self._policy is not None
-        assert self._pairer is not None
-        self._policy.reset()
-        self._pairer.start(self.get_clock().now().nanoseconds)
-        self._clock_steps = self._pairer.counts[Reason.CLOCK_BACK]
+        assert self._decider is not None
+        self._decider.start(self.get_clock().now().nanoseconds)
         self._active = True
         self._state = "active"
         return super().on_activate(state)
@@ -131,7 +122,7 @@ class PolicyNode(LifecycleNode):
 
     def skipped(self) -> dict[str, int]:
         """What came in and was not used since the node started, by `Reason`."""
-        counts = self._skipped_before + (self._pairer.counts if self._pairer is not None else Counter())
+        counts = self._skipped_before + (self._decider.counts if self._decider is not None else Counter())
         return {reason.value: counts[reason] for reason in Reason}
 
     def _declare_parameters(self) -> None:
@@ -183,8 +174,7 @@ class PolicyNode(LifecycleNode):
             max_age_periods=self._value("max_image_age_periods"),
             max_joint_skew_periods=self._value("max_joint_skew_periods"),
         )
-        self._policy, self._pairer = policy, FramePairer(limits)
-        self._joints = JointMapper(spec.joint_names)
+        self._decider = Decider(policy, limits)
         self.get_logger().info(
             f"policy {path} (sha256 {policy.sha256[:12]}, run {spec.run.run_name}, {spec.image_width}x"
             f"{spec.image_height} px, {spec.control_rate_hz:g} Hz) on {', '.join(policy.providers)}"
@@ -193,80 +183,65 @@ class PolicyNode(LifecycleNode):
     def _forget_policy(self) -> None:
         self._active = False
         self._state = "unconfigured"
-        if self._pairer is not None:
-            self._skipped_before += self._pairer.counts
-        self._policy = self._pairer = self._joints = None
+        if self._decider is not None:
+            self._skipped_before += self._decider.counts
+        self._decider = None
 
     def _on_left(self, message: Image) -> None:
-        self._on_image(message, self._left_topic)
+        self._on_image(0, self._left_topic, message)
 
     def _on_right(self, message: Image) -> None:
-        self._on_image(message, self._right_topic)
+        self._on_image(1, self._right_topic, message)
 
-    def _on_image(self, message: Image, topic: str) -> None:
+    def _on_image(self, eye: int, topic: str, message: Image) -> None:
         self._monitor.record_arrival(topic)
-        if not self._active or self._policy is None or self._pairer is None:
+        if not self._active or self._decider is None:
             return
-        size = (self._policy.spec.image_width, self._policy.spec.image_height)
         try:
-            image = rgb_view(
-                topic, message.encoding, message.width, message.height, message.step, message.data, size
-            )
+            self._decider.take_image(eye, topic, message, self.get_clock().now().nanoseconds)
         except ImageRefusedError as error:
             self._report("image_refused", error)
             return
-        add = self._pairer.add_left if topic == self._left_topic else self._pairer.add_right
-        add(Time.from_msg(message.header.stamp).nanoseconds, image, self.get_clock().now().nanoseconds)
-        self._infer_if_ready()
+        self._decide_if_ready(self._decider)
 
     def _on_joint_state(self, message: JointState) -> None:
         self._monitor.record_arrival(self._joint_topic)
-        if not self._active or self._joints is None or self._pairer is None:
+        if not self._active or self._decider is None:
             return
         try:
-            position, velocity = self._joints.vectors(
-                self._joint_topic, list(message.name), list(message.position), list(message.velocity)
-            )
+            now_ns = self.get_clock().now().nanoseconds
+            self._decider.take_joint_state(self._joint_topic, message, now_ns)
         except JointStateRefusedError as error:
-            self._pairer.drop_joint_states()
             self._report("joint_state_refused", error)
             return
-        stamp_ns = Time.from_msg(message.header.stamp).nanoseconds
-        self._pairer.add_joint_state(stamp_ns, position, velocity, self.get_clock().now().nanoseconds)
-        self._infer_if_ready()
+        self._decide_if_ready(self._decider)
 
-    def _infer_if_ready(self) -> None:
-        assert self._policy is not None
-        assert self._pairer is not None
+    def _decide_if_ready(self, decider: Decider) -> None:
         now_ns = self.get_clock().now().nanoseconds
-        observation = self._pairer.take(now_ns)
-        if self._pairer.counts[Reason.CLOCK_BACK] != self._clock_steps:
-            # What the policy remembers happened in a time that is yet to come.
-            self._clock_steps = self._pairer.counts[Reason.CLOCK_BACK]
-            self._policy.reset()
+        restarts = decider.restarts
+        observation = decider.observation(now_ns)
+        if decider.restarts != restarts:
             self.get_logger().warning("the clock stepped back: the policy starts anew with zero memory")
         if observation is None:
             return
-        started_s = time.perf_counter()
         try:
-            output = self._policy.step(
-                observation.left, observation.right, observation.joint_position, observation.joint_velocity
-            )
+            decision = decider.decide(observation)
         except PolicyOutputError as error:
             self._report("output_not_finite", error)
             return
         except PolicyInputError as error:
             self._report("input_refused", error)
             return
-        duration_s = time.perf_counter() - started_s
-        self._monitor.record_inference(duration_s, 1e-9 * (now_ns - observation.stamp_ns))
-        self._publish(observation, output)
+        self._monitor.record_inference(1e-9 * decision.inference_ns, 1e-9 * (now_ns - observation.stamp_ns))
+        self._publish(decision)
+        self._publish_decision(DecisionRecord.of(decision, decider.policy, self._value("policy"), now_ns))
 
-    def _publish(self, observation: Observation, output: PolicyOutput) -> None:
-        assert self._policy is not None
-        stamp = Time(nanoseconds=observation.stamp_ns).to_msg()
+    def _publish(self, decision: Decision) -> None:
+        assert self._decider is not None
+        output = decision.output
+        stamp = Time(nanoseconds=decision.observation.stamp_ns).to_msg()
         point = JointTrajectoryPoint(positions=output.joint_target.astype(float).tolist())
-        target = JointTrajectory(joint_names=list(self._policy.spec.joint_names), points=[point])
+        target = JointTrajectory(joint_names=list(self._decider.policy.spec.joint_names), points=[point])
         target.header.stamp = stamp
         self._target_publisher.publish(target)
         position = PointStamped()
@@ -274,6 +249,15 @@ class PolicyNode(LifecycleNode):
         position.header.frame_id = self._value("base_frame")
         position.point.x, position.point.y, position.point.z = output.object_position.astype(float).tolist()
         self._object_publisher.publish(position)
+
+    def _publish_decision(self, record: DecisionRecord) -> None:
+        values = [KeyValue(key=key, value=value) for key, value in record.values().items()]
+        status = DiagnosticStatus(
+            name="grasp_policy", message="decision", hardware_id="policy", values=values
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = Time(nanoseconds=record.stamp_ns).to_msg()
+        self._decision_publisher.publish(array)
 
     def _report(self, kind: str, error: Exception) -> None:
         self._monitor.record_error(kind, str(error))
@@ -286,7 +270,7 @@ class PolicyNode(LifecycleNode):
             skipped=self.skipped(),
             sources=(self._left_topic, self._right_topic, self._joint_topic),
         )
-        policy = self._policy
+        policy = None if self._decider is None else self._decider.policy
         values = {
             **report.values,
             "policy": self._value("policy"),

@@ -26,6 +26,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from grasp_policy.decision_record import DecisionRecord, checksum
 from grasp_policy.pairing import Reason
 from grasp_policy.policy_file import PolicySpec, card_path
 from grasp_policy.policy_node import PolicyNode
@@ -53,12 +54,14 @@ class Robot(Node):
         self.targets: list[JointTrajectory] = []
         self.positions: list[PointStamped] = []
         self.statuses: list[DiagnosticStatus] = []
+        self.decisions: list[DiagnosticArray] = []
         self.clock_publisher = self.create_publisher(Clock, "/clock", 1)
         self.left = self.create_publisher(Image, "/stereo/left/image_rect", BEST_EFFORT)
         self.right = self.create_publisher(Image, "/stereo/right/image_rect", BEST_EFFORT)
         self.joints = self.create_publisher(JointState, "/joint_states", BEST_EFFORT)
         self.create_subscription(JointTrajectory, "/policy/joint_target", self.targets.append, 10)
         self.create_subscription(PointStamped, "/policy/object_position", self.positions.append, 10)
+        self.create_subscription(DiagnosticArray, "/policy/decision", self.decisions.append, 10)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -95,7 +98,7 @@ class Bench:
 
     def _connected(self) -> bool:
         senders = (self.robot.clock_publisher, self.robot.left, self.robot.right, self.robot.joints)
-        topics = ("/policy/joint_target", "/policy/object_position", "/diagnostics")
+        topics = ("/policy/joint_target", "/policy/object_position", "/policy/decision", "/diagnostics")
         return all(sender.get_subscription_count() for sender in senders) and all(
             self.robot.count_publishers(topic) for topic in topics
         )
@@ -188,6 +191,10 @@ def level(status: DiagnosticStatus) -> int:
     return int.from_bytes(status.level, "little")
 
 
+def values_of(status: DiagnosticStatus) -> dict[str, str]:
+    return {item.key: item.value for item in status.values}
+
+
 def value(status: DiagnosticStatus, key: str) -> str:
     return next(item.value for item in status.values if item.key == key)
 
@@ -199,6 +206,23 @@ def test_infers_on_images_and_joints_of_one_moment(running: Bench) -> None:
     assert target.header.stamp == stamp_message(running.now_ns)
     running.estimate()
     assert running.robot.positions[-1].header.frame_id == "lbr_link_0"
+
+
+def test_names_what_each_target_was_decided_from(running: Bench) -> None:
+    first, second = running.frame(left=100), running.next_frame(left=50)
+    running.wait_for(lambda: len(running.robot.decisions) == 2, "two decisions")
+    decisions = running.robot.decisions
+    records = [DecisionRecord.from_values(values_of(decision.status[0])) for decision in decisions]
+    assert [decision.header.stamp for decision in decisions] == [first.header.stamp, second.header.stamp]
+    assert [(record.step, record.stamp_ns, record.joint_stamp_ns) for record in records] == [
+        (0, running.now_ns - PERIOD_NS, running.now_ns - PERIOD_NS),
+        (1, running.now_ns, running.now_ns),
+    ]
+    assert records[0].left_crc32 != records[1].left_crc32
+    assert records[0].right_crc32 == records[1].right_crc32
+    assert [record.target_crc32 for record in records] == [
+        checksum(positions(one)) for one in (first, second)
+    ]
 
 
 def test_continues_from_its_own_target_and_memory(running: Bench) -> None:
