@@ -108,11 +108,12 @@ class RecorderNode(Node):
         text = definition(kind)
         # rclpy's declaration of callbacks knows nothing of the one that also takes a message's times.
         callback: Any = partial(self._on_message, topic)
-        # Raw: what is written is what came, bit for bit.
-        subscription = self.create_subscription(message_class, topic, callback, qos, raw=True)
+        # First the old one: within a process a topic has one type.
         before = self._listening.pop(topic, None)
         if before is not None:
             self.destroy_subscription(before.subscription)
+        # Raw: what is written is what came, bit for bit.
+        subscription = self.create_subscription(message_class, topic, callback, qos, raw=True)
         self._listening[topic] = Listening(kind, text, qos, subscription)
 
     def _describe(self, topic: str) -> None:

@@ -27,27 +27,28 @@ PATIENCE_S = 120.0
 
 
 class Bench:
-    """The recorder and a node that talks, in one executor."""
+    """The recorder and a node that talks, each in a context of its own, as in two processes."""
 
-    def __init__(self, context: Context, path: Path) -> None:
-        self.talker = Node("talker", context=context)
+    def __init__(self, contexts: tuple[Context, Context], path: Path) -> None:
+        self.talker = Node("talker", context=contexts[0])
         self.statuses: list[dict[str, str]] = []
         self.talker.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self._path, self._context = path, context
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self.talker)
+        self._path, self._context = path, contexts[1]
+        self._executors = [SingleThreadedExecutor(context=context) for context in contexts]
+        self._executors[0].add_node(self.talker)
 
     def start(self, *topics: str) -> None:
         values = {"file": str(self._path), "topics": list(topics)}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.recorder = RecorderNode(context=self._context, parameter_overrides=overrides)
-        self._executor.add_node(self.recorder)
+        self._executors[1].add_node(self.recorder)
 
     def wait_for(self, done: Callable[[], object], what: str) -> None:
         deadline_s = time.monotonic() + PATIENCE_S
         while not done():
             assert time.monotonic() < deadline_s, f"waited in vain: {what}"
-            self._executor.spin_once(timeout_sec=0.05)
+            for executor in self._executors:
+                executor.spin_once(timeout_sec=0.02)
 
     def say_until_heard(self, topic: str, say: Callable[[], None]) -> list[RecordedMessage]:
         """Publish until the recorder tells that it has messages of the topic; what it wrote."""
@@ -64,7 +65,8 @@ class Bench:
         return list(Recording(self._path).messages())
 
     def close(self) -> None:
-        self._executor.shutdown()
+        for executor in self._executors:
+            executor.shutdown()
         self.talker.destroy_node()
         self.recorder.destroy_node()
 
@@ -75,12 +77,14 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path) -> Iterator[Bench]:
-    context = Context()
-    rclpy.init(context=context, domain_id=1 + os.getpid() % 100)
-    made = Bench(context, tmp_path / "a.mcap")
+    contexts = Context(), Context()
+    for context in contexts:
+        rclpy.init(context=context, domain_id=1 + os.getpid() % 100)
+    made = Bench(contexts, tmp_path / "a.mcap")
     yield made
     made.close()
-    context.try_shutdown()
+    for context in contexts:
+        context.try_shutdown()
 
 
 def test_what_is_written_is_what_was_sent_bit_for_bit(bench):
