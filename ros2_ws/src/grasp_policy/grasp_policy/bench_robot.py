@@ -24,6 +24,7 @@ from grasp_description.robot import HOME_POSITION, JOINT_NAMES
 __all__ = ["BenchError", "BenchRobot", "joint_state_message", "noise_images"]
 
 _BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+_REARM_S = 0.5
 _JOINT_RATE_HZ = 100.0
 _PATIENCE_S = 180.0
 """s of wall time: only catches what is dead; nodes on a busy machine start slowly"""
@@ -96,7 +97,7 @@ class BenchRobot(Node):
                 raise BenchError(f"{node} refused transition {transition}; its log says why")
 
     def arm(self) -> None:
-        """Arm the command node, as soon as it has measurements.
+        """Arm the command node, as soon as it has measurements, and again whenever it holds.
 
         Raises:
             BenchError: it keeps refusing.
@@ -109,9 +110,16 @@ class BenchRobot(Node):
             self.run_until(future.done, "/grasp_control answers")
             answer: Any = future.result()
             if answer.success:
+                self.create_timer(_REARM_S, lambda: self._arm_again(client))
                 return
             if time.monotonic() > deadline_s:
                 raise BenchError(f"/grasp_control refuses to be armed: {answer.message}")
+
+    def _arm_again(self, client: Any) -> None:
+        """Arm once more where no target is accepted: after a stall of this machine the command node holds."""
+        newest_ns = max(self.accepted_ns.values(), default=0)
+        if time.time_ns() - newest_ns > 1e9 * _REARM_S:
+            client.call_async(Trigger.Request())
 
     def _send_images(self) -> None:
         stamp_ns = time.time_ns()
