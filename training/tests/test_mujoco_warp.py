@@ -21,6 +21,7 @@ from grasp_description.objects import ObjectSpec, object_set, pack
 from grasp_description.robot import JOINT_NAMES
 from grasp_description.scene import OBJECT_BODY, OBJECT_GEOMS, build_spec
 from grasp_training.benchmarks.motions import grasp_and_lift
+from grasp_training.benchmarks.side_by_side import draw_side_by_side
 from grasp_training.disaggregation import Setup, SingleWiring
 from grasp_training.rotations import rotation_from_quaternion
 from grasp_training.runs import ConfigurationError
@@ -37,6 +38,7 @@ from grasp_training.simulators.mujoco_warp import MujocoWarpSimulator, simulatio
 from grasp_training.tasks import (
     CurriculumConfig,
     EpisodeSampler,
+    ImageConfig,
     RandomizationConfig,
     TaskConfig,
     make_env,
@@ -173,6 +175,14 @@ def test_images_look_the_same_as_the_default_simulators(simulators):
     assert ((rgb.int() - other_rgb.int()).abs().amax(-1) > 2).float().mean() < 1e-3
     assert ((depth - other_depth).abs() > 1e-3).float().mean() < 1e-3
     assert rgb.float().std() > 10, "images of something"
+
+
+def test_the_picture_of_both_simulators_says_how_alike_they_are(tmp_path):
+    path = tmp_path / "scenes.png"
+    agreement = draw_side_by_side(path, scenes=2, image=ImageConfig(32, 24), warp=ON_CPU)
+    assert path.stat().st_size > 10_000
+    assert agreement.depth > 0.999
+    assert agreement.colour > 0.999
 
 
 def test_depth_is_what_plain_mujocos_rays_hit(simulators):

@@ -8,19 +8,14 @@ import torch
 from matplotlib.figure import Figure
 
 from grasp_description.objects import object_set
-from grasp_training.simulators import (
-    SIMULATORS,
-    ResetState,
-    Simulation,
-    Simulator,
-    WarpConfig,
-    make_simulator,
-)
+from grasp_training.simulators import ResetState, Simulation, Simulator, WarpConfig, make_simulator
 from grasp_training.simulators.base import Appearance
+from grasp_training.simulators.config import SimulatorName
 from grasp_training.tasks import EpisodeSampler, ImageConfig, RandomizationConfig
 
 DEPTH_TOLERANCE_M, COLOUR_TOLERANCE = 0.002, 2
 """m, and steps of 256: what counts as the same"""
+_COMPARED: tuple[SimulatorName, SimulatorName] = ("mujoco", "mujoco_warp")
 _FAR_M = 2.0
 _SIDE_INCHES = 2.0
 Rows = TypeVar("Rows", ResetState, Appearance)
@@ -60,7 +55,7 @@ def draw_side_by_side(
     """
     objects = object_set("training")
     simulation = Simulation(objects, rgb=True, depth=True, rig=image.rig)
-    simulators = [make_simulator(name, scenes, simulation, warp=warp) for name in ("mujoco", "mujoco_warp")]
+    simulators = [make_simulator(name, scenes, simulation, warp=warp) for name in _COMPARED]
     sampler = EpisodeSampler(objects, RandomizationConfig(), seed=0)
     start = sampler.reset_state(torch.arange(scenes), 1.0)
     first = simulators[0]
@@ -87,9 +82,9 @@ def _draw(path: Path, images: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
     figure = Figure(figsize=(_SIDE_INCHES * columns, 0.8 * _SIDE_INCHES * scenes), layout="constrained")
     axes = figure.subplots(scenes, columns, squeeze=False)
     for row in range(scenes):
-        panels = [(f"{name}, left", rgb[row, 0]) for name, (rgb, _) in zip(SIMULATORS, images, strict=True)]
+        panels = [(f"{name}, left", rgb[row, 0]) for name, (rgb, _) in zip(_COMPARED, images, strict=True)]
         panels += [
-            (f"{name}, depth", depth[row, 0]) for name, (_, depth) in zip(SIMULATORS, images, strict=True)
+            (f"{name}, depth", depth[row, 0]) for name, (_, depth) in zip(_COMPARED, images, strict=True)
         ]
         difference = 1000.0 * (images[0][1] - images[1][1])[row, 0].abs()
         for axis, (title, picture) in zip(axes[row], panels, strict=False):
