@@ -25,10 +25,12 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch/*.launch.py")),
         (f"share/{PACKAGE}/config", files("config/*.yaml")),
+        (f"share/{PACKAGE}/config/robots", files("config/robots/*.yaml")),
     ],
     python_requires=">=3.11",
     install_requires=[
         "numpy>=1.26",
+        "pyyaml>=6.0",
         "rich>=13.7",
         "grasp_control",
         "grasp_description",
@@ -36,7 +38,7 @@ setup(
         "grasp_sim",
         "grasp_task",
     ],
-    extras_require={"test": ["pytest", "pyyaml>=6.0"]},
+    extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
             "grasp_run = grasp_bringup.runner:main",

@@ -9,12 +9,16 @@ import numpy as np
 from grasp_description.drivers import DRIVER_STYLES, DriverFacts
 from grasp_description.robot import ARM_JOINTS, HAND_JOINTS, JOINT_NAMES
 
-__all__ = ["NATIVE", "STYLES", "CommandHeard", "DriverStyle", "StatesSpoken", "driver_style"]
+__all__ = ["NATIVE", "STYLES", "CommandHeard", "CompanyError", "DriverStyle", "StatesSpoken", "driver_style"]
 
 NATIVE = "native"
 """The stack's own style: canonical names on one topic, commands in canonical order."""
 STYLES = (NATIVE, *DRIVER_STYLES)
 _PARTS = {"arm": ARM_JOINTS, "hand": HAND_JOINTS}
+
+
+class CompanyError(RuntimeError):
+    """A real driver is in the same ROS domain."""
 
 
 @dataclass(frozen=True)

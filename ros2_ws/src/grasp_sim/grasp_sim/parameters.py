@@ -27,6 +27,7 @@ class SimParameters:
     realtime: RealTimeConfig
     recorder: RecorderConfig
     style: DriverStyle
+    rehearses: bool
     in_lockstep: bool
     view: bool
     view_host: str
@@ -101,6 +102,7 @@ def declare_parameters(node: Node) -> SimParameters:
     return SimParameters(
         world=world,
         style=driver_style(style, order_seed),
+        rehearses=style != NATIVE,
         lockstep=lockstep,
         realtime=realtime,
         recorder=recorder,

@@ -28,7 +28,7 @@ from std_srvs.srv import Trigger
 
 from grasp_description.rendering import StereoRenderer
 from grasp_sim.diagnostics import Counters, Reporter
-from grasp_sim.driver_style import CommandHeard
+from grasp_sim.driver_style import CommandHeard, CompanyError
 from grasp_sim.drivers import CommandRefusedError, Drivers
 from grasp_sim.lockstep import Lockstep
 from grasp_sim.messages import (
@@ -217,6 +217,7 @@ class SimNode(Node):
             self.runner.run_tick()
             if time.monotonic() >= self._next_report_s:
                 self._publish_diagnostics()
+                self._refuse_company()
 
     def stop(self) -> None:
         """End `run` within a moment; safe to call from a signal handler."""
@@ -289,6 +290,19 @@ class SimNode(Node):
         response.success, response.message = True, json.dumps(told)
         return response
 
+    def _refuse_company(self) -> None:
+        """End beside a real driver: it would hear what a rehearsal commands.
+
+        Raises:
+            CompanyError: somebody else says where the joints are, on a driver's topic.
+        """
+        for spoken in self.parameters.style.states if self.parameters.rehearses else ():
+            if self.count_publishers(spoken.topic) > 1:
+                raise CompanyError(
+                    f"Somebody else publishes {spoken.topic} too; expected to be alone: a rehearsal must "
+                    f"never share a ROS domain with a robot"
+                )
+
     # What else goes out
 
     def _record(self, what: Callable[[Recorder], None]) -> None:
@@ -354,7 +368,7 @@ def main(arguments: list[str] | None = None) -> int:
         node.run()
     except KeyboardInterrupt:
         pass
-    except (ViewerUnavailableError, WorldDivergedError) as error:
+    except (CompanyError, ViewerUnavailableError, WorldDivergedError) as error:
         get_logger("grasp_sim").fatal(str(error))
         return 1
     finally:
