@@ -84,5 +84,7 @@ def read_robot(robot_config: str) -> RobotFile:
             f"{path} has {_OWN} with unknown entries {unknown} and without {missing}; "
             f"expected some of {known}"
         )
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in own.items()
+    }
     return RobotFile(path, nodes, **values)

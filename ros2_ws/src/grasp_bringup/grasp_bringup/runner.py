@@ -38,7 +38,7 @@ def parse_arguments(arguments: list[str]) -> SimArguments | RealArguments:
     try:
         return arguments_from(_MODES[mode][0], given)
     except ValueError as error:
-        parsers[mode].error(str(error))
+        return parsers[mode].error(str(error))
 
 
 def graph_of(arguments: SimArguments | RealArguments) -> Graph:
