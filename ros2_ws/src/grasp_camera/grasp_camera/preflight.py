@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from grasp_camera.contract import check_cameras, has_hand_eye
@@ -27,10 +28,9 @@ def connected_serials() -> list[str]:
     Raises:
         ImportError: pyrealsense2 or the USB library that it needs is missing.
     """
-    import pyrealsense2
-
-    devices = pyrealsense2.context().query_devices()
-    return [device.get_info(pyrealsense2.camera_info.serial_number) for device in devices]
+    library = import_module("pyrealsense2")
+    devices = library.context().query_devices()
+    return [device.get_info(library.camera_info.serial_number) for device in devices]
 
 
 def camera_troubles(
