@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -18,10 +20,13 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Header, String
 
+from grasp_description.robot import HOME_POSITION
+
 DOMAIN = 1 + os.getpid() % 100
 """Another in every process: tests that run side by side must not hear each other. Up to 101 all are safe."""
 PATIENCE_S = 400.0
 """s of wall time for anything here: a machine may be busy with other things"""
+COMMAND_PERIOD_S = 1 / 120
 _QUIET_S = 0.5
 """s of wall time without a message after which nothing more is to come"""
 _LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -92,6 +97,22 @@ def nanoseconds(stamp: Any) -> int:
     return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
+def commands_by_tick(commands: list[JointState], episode_ticks: int) -> list[dict[int, tuple[float, ...]]]:
+    """Of each episode, the positions commanded by tick since its first frame.
+
+    Before that frame the robot stands exactly at home, as the reset has put it, and nowhere else it does.
+    """
+    stamps = [nanoseconds(command.header.stamp) for command in commands]
+    at_home = [bool(np.array_equal(command.position, HOME_POSITION)) for command in commands]
+    starts = [place for place, (here, after) in enumerate(pairwise(at_home)) if here and not after]
+    episodes = []
+    for start in starts:
+        ticks = [round(1e-9 * (stamp - stamps[start]) / COMMAND_PERIOD_S) for stamp in stamps]
+        within = [place for place, tick in enumerate(ticks) if 0 <= tick < episode_ticks]
+        episodes.append({ticks[place]: tuple(commands[place].position) for place in within})
+    return episodes
+
+
 def wait_until(what: Callable[[], bool], why: str) -> None:
     """Wait for something to hold; fails with ``why`` if it never does."""
     deadline = time.monotonic() + PATIENCE_S
@@ -105,13 +126,15 @@ class Run:
 
     Args:
         folder: where the report goes
-        arguments: of `grasp_run sim`
+        arguments: of `grasp_run sim`, or of another mode
+        mode: of `grasp_run`
     """
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, mode: str = "sim") -> None:
         self._report = folder / "report.json"
         self._output = folder / "output.txt"
-        command = [sys.executable, "-m", "grasp_bringup.runner", "sim", "--report", str(self._report)]
+        command = [sys.executable, "-m", "grasp_bringup.runner", mode, "--report", str(self._report)]
+        command += ["--contact-sheet", "none"] if mode == "sim" else []
         environment = {
             **os.environ,
             "ROS_DOMAIN_ID": str(DOMAIN),
@@ -119,7 +142,7 @@ class Run:
         }
         with self._output.open("w", encoding="utf-8") as output:
             self.process = subprocess.Popen(
-                [*command, "--contact-sheet", "none", *arguments],
+                [*command, *arguments],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**environment, "COLUMNS": "200"},

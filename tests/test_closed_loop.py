@@ -9,17 +9,16 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from closed_loop import Listener, Run, nanoseconds, wait_until
+from closed_loop import COMMAND_PERIOD_S, Listener, Run, commands_by_tick, nanoseconds, wait_until
 from sensor_msgs.msg import JointState
 from stand_in import write_stand_in
 
 from grasp_control import SequenceChecker
-from grasp_description.robot import HOME_POSITION, JOINT_NAMES, joint_limits
+from grasp_description.robot import JOINT_NAMES, joint_limits
 
 pytestmark = [
     pytest.mark.ros,
@@ -28,7 +27,6 @@ pytestmark = [
 ]
 TARGET_TIMEOUT_S = 0.1
 CONTROL_PERIOD_S = 1 / 30
-COMMAND_PERIOD_S = 1 / 120
 EPISODE_STEPS, EPISODE_TICKS = 150, 600
 
 
@@ -103,7 +101,7 @@ def run_at_pace(folder: Path, policy: Path, idle_wait_s: float, pause_s: float) 
     assert run.report["counters"]["lockstep_timeouts"] == 0
     kept = ("object_name", "family", "success", "cause", "dropped")
     verdicts = [tuple(one[name] for name in kept) for one in run.report["results"]]
-    return Course(verdicts, commands_by_tick(heard.commands))
+    return Course(verdicts, commands_by_tick(heard.commands, EPISODE_TICKS))
 
 
 def hinder(run: Run, pause_s: float) -> None:
@@ -117,22 +115,6 @@ def hinder(run: Run, pause_s: float) -> None:
                 time.sleep(pause_s)
                 os.kill(node, signal.SIGCONT)
         time.sleep(pause_s)
-
-
-def commands_by_tick(commands: list[JointState]) -> list[dict[int, tuple[float, ...]]]:
-    """Of each episode, the positions commanded by tick since its first frame; see `Course`.
-
-    Before that frame the robot stands exactly at home, as the reset has put it, and nowhere else it does.
-    """
-    stamps = [nanoseconds(command.header.stamp) for command in commands]
-    at_home = [bool(np.array_equal(command.position, HOME_POSITION)) for command in commands]
-    starts = [place for place, (here, after) in enumerate(pairwise(at_home)) if here and not after]
-    episodes = []
-    for start in starts:
-        ticks = [round(1e-9 * (stamp - stamps[start]) / COMMAND_PERIOD_S) for stamp in stamps]
-        within = [place for place, tick in enumerate(ticks) if 0 <= tick < EPISODE_TICKS]
-        episodes.append({ticks[place]: tuple(commands[place].position) for place in within})
-    return episodes
 
 
 def test_a_killed_policy_node_the_arm_holds_in_time_the_scoreboard_says_why_and_the_runner_fails(tmp_path):

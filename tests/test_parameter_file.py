@@ -1,8 +1,9 @@
-"""The parameter file of the simulation against what the nodes declare: rclpy ignores misspelt parameters."""
+"""The parameter files against what the nodes declare: rclpy ignores misspelt parameters."""
 
 import gc
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,20 +12,32 @@ import yaml
 from rclpy.context import Context
 from rclpy.node import Node
 
+import grasp_camera.parameters
 import grasp_control.parameters
 import grasp_sim.parameters
 import grasp_task.parameters
 from grasp_bringup.files import shared_file
 from grasp_bringup.graph import SimArguments, sim_graph
 from grasp_bringup.rates import RatesNode
+from grasp_bringup.robot_file import robot_names, robot_path
 from grasp_policy.policy_node import PolicyNode
 
 pytestmark = pytest.mark.ros
-FILE = shared_file("config", "sim.yaml")
-TOLD: dict[str, dict[str, Any]] = {
-    node.lstrip("/"): entry["ros__parameters"]
-    for node, entry in yaml.safe_load(FILE.read_text(encoding="utf-8")).items()
-}
+FILES = [
+    shared_file("config", "sim.yaml"),
+    shared_file("config", "rehearsal.yaml"),
+    *(robot_path(name) for name in robot_names()),
+]
+
+
+def told_by(file: Path) -> dict[str, dict[str, Any]]:
+    """Parameters by node, of the nodes that there are."""
+    entries = yaml.safe_load(file.read_text(encoding="utf-8"))
+    nodes = {node.lstrip("/"): entry["ros__parameters"] for node, entry in entries.items()}
+    return {name: told for name, told in nodes.items() if name != "grasp_bringup"}
+
+
+CASES = [(file, name) for file in FILES for name in told_by(file)]
 
 
 @pytest.fixture
@@ -49,6 +62,7 @@ def declaring(declare: Callable[[Node], Any]) -> Callable[..., Node]:
 
 
 MAKERS: dict[str, Callable[..., Node]] = {
+    "grasp_camera": declaring(grasp_camera.parameters.declare_parameters),
     "grasp_sim": declaring(grasp_sim.parameters.declare_parameters),
     "grasp_control": declaring(grasp_control.parameters.declare_parameters),
     "grasp_policy": lambda name, **arguments: PolicyNode(**arguments),
@@ -57,14 +71,15 @@ MAKERS: dict[str, Callable[..., Node]] = {
 }
 
 
-@pytest.mark.parametrize("name", TOLD)
-def test_every_parameter_in_the_file_is_declared_by_its_node_and_within_range(name, context):
+@pytest.mark.parametrize(("file", "name"), CASES, ids=[f"{file.stem}-{name}" for file, name in CASES])
+def test_every_parameter_in_a_file_is_declared_by_its_node_and_within_range(file, name, context):
     # A value of a wrong type or out of range is refused here, when the node declares it.
-    node = MAKERS[name](name, context=context, cli_args=["--ros-args", "--params-file", str(FILE)])
+    node = MAKERS[name](name, context=context, cli_args=["--ros-args", "--params-file", str(file)])
+    told = told_by(file)
     try:
         declared = set(node.get_parameters_by_prefix(""))
-        assert set(TOLD[name]) <= declared
-        for parameter, value in TOLD[name].items():
+        assert set(told[name]) <= declared
+        for parameter, value in told[name].items():
             found = node.get_parameter(parameter).value
             assert (list(found) if isinstance(value, list) else found) == value
     finally:

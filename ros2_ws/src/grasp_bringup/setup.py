@@ -25,12 +25,14 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch/*.launch.py")),
         (f"share/{PACKAGE}/config", files("config/*.yaml")),
+        (f"share/{PACKAGE}/config/robots", files("config/robots/*.yaml")),
     ],
     python_requires=">=3.11",
     install_requires=[
         "matplotlib>=3.8",
         "mcap>=1.6",
         "numpy>=1.26",
+        "pyyaml>=6.0",
         "rich>=13.7",
         "grasp_control",
         "grasp_description",
@@ -38,9 +40,10 @@ setup(
         "grasp_sim",
         "grasp_task",
     ],
-    extras_require={"test": ["pytest", "pyyaml>=6.0"]},
+    extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
+            "doctor = grasp_bringup.doctor:main",
             "grasp_run = grasp_bringup.runner:main",
             "rates = grasp_bringup.rates:main",
             "report = grasp_bringup.report:main",

@@ -1,17 +1,23 @@
 """The node graph as data: which processes, with which parameters. Launch files and runner both read it."""
 
+import ast
+import inspect
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from grasp_bringup.files import shared_file
 
 Value = bool | int | float | str | list[str]
 """What a parameter may be here."""
+ALONE = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+"""Environment of a simulation: its joint commands must never reach a robot that listens on the network."""
+Arguments = TypeVar("Arguments")
+"""A dataclass of arguments, each with a default and a docstring."""
 _NEARLY = 0.75
 """similarity (difflib's, 0 to 1) from which a name passes for a misspelt one"""
 
@@ -25,7 +31,7 @@ class NodeProcess:
     executable: str
     """what `ros2 run` calls it, under lib/<package>/"""
     module: str
-    """what `python -m` calls it"""
+    """what `python -m` calls it; empty for what is no Python module, which only `ros2 launch` can start"""
     name: str
     """name of the node"""
     parameter_files: tuple[Path, ...] = ()
@@ -34,6 +40,8 @@ class NodeProcess:
     """values that win over the files"""
     remappings: Mapping[str, str] = field(default_factory=dict)
     """topic or service name -> another"""
+    arguments: tuple[str, ...] = ()
+    """of its command line, before those of ROS"""
     log_level: str = ""
     """least severity that the node logs; empty for ROS 2's default, info"""
     lifecycle: bool = False
@@ -56,7 +64,19 @@ class NodeProcess:
 
     def command(self, python: str) -> list[str]:
         """Its command line with the interpreter ``python``: needs the module only, neither bin/ nor lib/."""
-        return [python, "-m", self.module, "--ros-args", *self.ros_arguments()]
+        return [python, "-m", self.module, *self.arguments, "--ros-args", *self.ros_arguments()]
+
+
+@dataclass(frozen=True)
+class Bringup:
+    """A launch file of somebody else's that starts a driver."""
+
+    package: str
+    """ament package"""
+    launch_file: str
+    """name of a file in its folder launch/"""
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """of the launch file"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,7 @@ class Graph:
     """All processes of one run."""
 
     processes: tuple[NodeProcess, ...]
+    """in the order in which they start"""
     report: Path | None = None
     """JSON file that the node that ends the graph writes"""
     endless: bool = False
@@ -74,6 +95,8 @@ class Graph:
     """file that one of the nodes is to make; it must not exist"""
     environment: Mapping[str, str] = field(default_factory=dict)
     """environment variables that hold unless the caller's own environment sets them"""
+    bringups: tuple[Bringup, ...] = ()
+    """launch files of the drivers, before all processes; only `ros2 launch` can start them"""
 
     def __post_init__(self) -> None:
         names = [process.name for process in self.processes]
@@ -157,47 +180,53 @@ def convert(kind: Any, name: str, text: str) -> Any:
         raise ValueError(f"argument {name!r} is {text!r}; expected {kind.__name__}") from error
 
 
-def sim_arguments(texts: Mapping[str, str]) -> SimArguments:
+def arguments_from(kind: type[Arguments], texts: Mapping[str, str]) -> Arguments:
     """Arguments from texts, as a command line or launch gives them.
+
+    Args:
+        kind: dataclass of the arguments, each with a default
+        texts: name -> text
 
     Raises:
         ValueError: a name is unknown or a value malformed.
     """
-    kinds = {one.name: type(one.default) for one in fields(SimArguments)}
+    kinds = {one.name: type(one.default) for one in fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(texts) - set(kinds))
     if unknown:
         raise ValueError(f"unknown arguments {unknown}; expected some of {sorted(kinds)}")
-    return SimArguments(**{name: convert(kinds[name], name, text) for name, text in texts.items()})
+    return kind(**{name: convert(kinds[name], name, text) for name, text in texts.items()})
 
 
-def check_spelling(names: Iterable[str]) -> None:
+def sim_arguments(texts: Mapping[str, str]) -> SimArguments:
+    """`arguments_from` texts for a run in simulation."""
+    return arguments_from(SimArguments, texts)
+
+
+def check_spelling(names: Iterable[str], kind: type = SimArguments) -> None:
     """Refuse names that look like an argument's and are none: ``ros2 launch`` takes any name without a word.
 
     Raises:
-        ValueError: a name is nearly that of an argument of `SimArguments`.
+        ValueError: a name is nearly that of an argument of ``kind``.
     """
-    known = [one.name for one in fields(SimArguments)]
+    known = [one.name for one in fields(kind)]
     for name in names:
         near = get_close_matches(name, known, n=1, cutoff=_NEARLY)
         if near and name not in known:
             raise ValueError(f"unknown argument {name!r}; did you mean {near[0]!r}?")
 
 
-def described_arguments() -> list[tuple[str, str, str]]:
-    """Name, default as text, and description of every argument of `SimArguments`."""
-    described = []
-    for one in fields(SimArguments):
+def described_arguments(kind: type = SimArguments) -> list[tuple[str, str, str]]:
+    """Name, default as text, and description of every argument of ``kind``."""
+    texts, described = _docstrings(kind), []
+    for one in fields(kind):
         default = str(one.default).lower() if isinstance(one.default, bool) else str(one.default)
-        described.append((one.name, default, _DESCRIPTIONS[one.name]))
+        described.append((one.name, default, texts[one.name]))
     return described
 
 
-def _docstrings() -> dict[str, str]:
-    """The line under each field of `SimArguments`, so that --help and the code cannot differ."""
-    import ast
-    import inspect
-
-    body = ast.parse(inspect.getsource(SimArguments)).body[0].body  # type: ignore[attr-defined]
+def _docstrings(kind: type) -> dict[str, str]:
+    """The line under each field of a dataclass, so that --help and the code cannot differ."""
+    body = ast.parse(inspect.getsource(kind)).body[0].body  # type: ignore[attr-defined]
     found = {}
     for statement, following in pairwise(body):
         if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
@@ -205,15 +234,12 @@ def _docstrings() -> dict[str, str]:
     return found
 
 
-_DESCRIPTIONS = _docstrings()
-
-
 def sim_graph(arguments: SimArguments) -> Graph:
     """The graph of a run in simulation: grasp_sim in place of the robot's drivers and cameras."""
     files = [shared_file("config", "sim.yaml")]
     if not is_none(arguments.parameters):
-        files.append(_absolute(arguments.parameters))
-    report, policy = _absolute(arguments.report), _absolute(arguments.policy)
+        files.append(absolute(arguments.parameters))
+    report, policy = absolute(arguments.report), absolute(arguments.policy)
     labels = ["mode=sim"] + [
         f"{name}={getattr(arguments, name)}" for name in ("policy", "objects", "seed", "lockstep")
     ]
@@ -249,21 +275,29 @@ def sim_graph(arguments: SimArguments) -> Graph:
         processes.append(
             NodeProcess("grasp_bringup", "rates", "grasp_bringup.rates", "grasp_rates", (files[0],), {})
         )
-    recording = None if is_none(arguments.record) else _absolute(arguments.record)
+    recording = None if is_none(arguments.record) else absolute(arguments.record)
     if recording is not None:
-        told = {"file": str(recording)}
-        module = "grasp_bringup.recorder_node"
-        processes.append(
-            NodeProcess("grasp_bringup", "recorder_node", module, "grasp_recorder", tuple(files), told)
-        )
-    # A simulation's joint commands must never reach a robot that listens on the same network.
-    alone = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    return Graph(tuple(processes), report, arguments.episodes == 0, policy, recording, alone)
+        processes.append(recorder(recording, tuple(files)))
+    return Graph(
+        tuple(processes),
+        report=report,
+        endless=arguments.episodes == 0,
+        policy=policy,
+        recording=recording,
+        environment=ALONE,
+    )
 
 
-def _absolute(path: str) -> Path:
+def recorder(recording: Path, files: tuple[Path, ...]) -> NodeProcess:
+    """The node that records what decisions see into a file that does not exist yet."""
+    module, told = "grasp_bringup.recorder_node", {"file": str(recording)}
+    return NodeProcess("grasp_bringup", "recorder_node", module, "grasp_recorder", files, told)
+
+
+def absolute(path: str) -> Path:
+    """A path as meant from where the command runs."""
     return Path(path).expanduser().absolute()
 
 
 def _absolute_or_empty(path: str) -> str:
-    return "" if is_none(path) else str(_absolute(path))
+    return "" if is_none(path) else str(absolute(path))

@@ -6,12 +6,22 @@ import sys
 from collections.abc import Mapping
 
 from launch import Action, LaunchContext
-from launch.actions import OpaqueFunction, SetEnvironmentVariable, Shutdown, TimerAction
+from launch.actions import (
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+    TimerAction,
+)
 from launch.events.process import ProcessExited
-from launch.substitutions import LaunchConfiguration
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
 
-from grasp_bringup.graph import Graph, NodeProcess
+from grasp_bringup.graph import Bringup, Graph, NodeProcess, Value
 from grasp_bringup.supervisor import Ending, Patience, describe_status
 from grasp_bringup.verdict import OK, begin, conclude
 
@@ -28,8 +38,22 @@ def launch_graph(graph: Graph, patience: Patience = Patience()) -> list[Action]:
     variables = [SetEnvironmentVariable(*item) for item in defaults.items() if item[0] not in os.environ]
     ready = OpaqueFunction(function=lambda _: begin(graph))
     deaths: dict[str, int] = {}
+    drivers = [_bringup(one) for one in graph.bringups]
     nodes = [_node(process, graph, patience, deaths) for process in graph.processes]
-    return [ready, *variables, *nodes]
+    return [ready, *variables, *drivers, *nodes]
+
+
+def _bringup(bringup: Bringup) -> Action:
+    """Somebody else's launch file, whose arguments stay its own."""
+    path = PathJoinSubstitution([FindPackageShare(bringup.package), "launch", bringup.launch_file])
+    source = PythonLaunchDescriptionSource(path)
+    included = IncludeLaunchDescription(source, launch_arguments=list(bringup.arguments.items()))
+    return GroupAction([included], scoped=True, forwarding=False)
+
+
+def _parameter(value: Value) -> object:
+    """A value that launch passes on with its type: it reads texts as YAML unless told not to."""
+    return ParameterValue(value, value_type=str) if isinstance(value, str) else value
 
 
 def _node(process: NodeProcess, graph: Graph, patience: Patience, deaths: dict[str, int]) -> Action:
@@ -48,7 +72,11 @@ def _node(process: NodeProcess, graph: Graph, patience: Patience, deaths: dict[s
         "executable": process.executable,
         "name": process.name,
         "exec_name": process.name,
-        "parameters": [*(str(file) for file in process.parameter_files), dict(process.parameters)],
+        "arguments": list(process.arguments),
+        "parameters": [
+            *(str(file) for file in process.parameter_files),
+            {name: _parameter(value) for name, value in process.parameters.items()},
+        ],
         "remappings": list(process.remappings.items()),
         "ros_arguments": process.log_arguments() or None,
         "output": "screen",

@@ -20,6 +20,7 @@ TOPICS: dict[str, tuple[str, QoSProfile]] = {
     "/stereo/left/camera_info": ("sensor_msgs/msg/CameraInfo", _BEST_EFFORT),
     "/stereo/right/camera_info": ("sensor_msgs/msg/CameraInfo", _BEST_EFFORT),
     "/joint_states": ("sensor_msgs/msg/JointState", _BEST_EFFORT),
+    "/grasp/joint_states": ("sensor_msgs/msg/JointState", _BEST_EFFORT),  # in their place on a robot
     "/policy/joint_target": ("trajectory_msgs/msg/JointTrajectory", _RELIABLE),
     "/policy/object_position": ("geometry_msgs/msg/PointStamped", _RELIABLE),
     "/policy/decision": ("diagnostic_msgs/msg/DiagnosticArray", _RELIABLE),

@@ -1,4 +1,4 @@
-"""sim.launch.py under the real `launch`, which is not on the Python index: skipped where it is missing."""
+"""The launch files under the real `launch`, which is not on the Python index: skipped where it is missing."""
 
 import json
 import runpy
@@ -16,13 +16,14 @@ pytest.importorskip("launch.actions", reason="LAUNCH FILE NOT TESTED: ROS 2's `l
 pytest.importorskip("launch_ros", reason="LAUNCH FILE NOT TESTED: ROS 2's `launch_ros` is not installed here")
 
 from launch import LaunchContext, LaunchDescription, LaunchService
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, GroupAction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
 from launch_ros.actions import LifecycleNode, Node
 
 from grasp_bringup.graph import Graph, NodeProcess
 from grasp_bringup.launching import launch_graph
+from grasp_bringup.real import RealArguments, real_graph
 from grasp_bringup.supervisor import Patience
 
 
@@ -58,6 +59,48 @@ def test_arguments_change_the_graph(description):
         actions(description, episodes="many")
     with pytest.raises(ValueError, match="did you mean 'episodes'"):
         actions(description, epsiodes="5")
+
+
+@pytest.fixture
+def real_description() -> LaunchDescription:
+    return runpy.run_path(str(shared_file("launch", "real_robot.launch.py")))["generate_launch_description"]()
+
+
+def real_actions(description: LaunchDescription, **arguments: str) -> list:
+    """What real_robot.launch.py launches with these arguments, its defaults standing for the others."""
+    context = LaunchContext()
+    described = described_arguments(RealArguments)
+    context.launch_configurations.update({name: default for name, default, _ in described})
+    context.launch_configurations.update(arguments)
+    return description.entities[-1].execute(context) or []
+
+
+def test_the_robots_launch_file_takes_the_arguments_of_its_graph(real_description):
+    declared = [one.name for one in real_description.entities if isinstance(one, DeclareLaunchArgument)]
+    assert declared == [name for name, _, _ in described_arguments(RealArguments)]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"rehearsal": "true", "dry_run": "true"}, {"rviz": "true"}])
+def test_it_launches_the_processes_of_the_robots_graph_in_their_order(real_description, arguments):
+    nodes = [one for one in real_actions(real_description, **arguments) if isinstance(one, Node)]
+    expected = real_graph(RealArguments(**dict.fromkeys(arguments, True))).processes
+    assert [one.node_executable for one in nodes] == [one.executable for one in expected]
+    assert [isinstance(one, LifecycleNode) for one in nodes] == [one.lifecycle for one in expected]
+
+
+def test_drivers_are_included_before_all_nodes_and_only_when_asked_for(real_description):
+    plain = real_actions(real_description)
+    assert not [one for one in plain if isinstance(one, GroupAction)]
+    kinds = [type(one) for one in real_actions(real_description, drivers="true")]
+    groups = [place for place, kind in enumerate(kinds) if kind is GroupAction]
+    nodes = [place for place, kind in enumerate(kinds) if issubclass(kind, Node)]
+    assert len(groups) == 2
+    assert max(groups) < min(nodes)
+
+
+def test_a_robot_that_is_nowhere_is_refused_by_its_name(real_description):
+    with pytest.raises(ValueError, match="lbr_allegro_v6"):
+        real_actions(real_description, robot_config="lbr_allegro_v6")
 
 
 @dataclass

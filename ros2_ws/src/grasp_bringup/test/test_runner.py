@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from grasp_bringup.graph import Graph, NodeProcess, SimArguments, sim_graph
-from grasp_bringup.runner import parse_arguments, run_graph
+from grasp_bringup.real import RealArguments, real_graph
+from grasp_bringup.runner import main, parse_arguments, run_graph
 from grasp_bringup.supervisor import Ending, Patience
 from grasp_bringup.verdict import (
     INTERRUPTED,
@@ -72,7 +73,43 @@ def test_the_command_line_knows_every_argument_of_the_graph():
     assert read == SimArguments(episodes=3, objects="training", contact_sheet="none")
 
 
-@pytest.mark.parametrize("line", [[], ["fly"], ["sim", "--episodes", "x"], ["sim", "--wings", "2"]])
+def test_the_command_line_knows_the_robot_too():
+    read = parse_arguments(["real", "--robot-config", "lbr_allegro_v5", "--dry-run", "yes"])
+    assert read == RealArguments(robot_config="lbr_allegro_v5", dry_run=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            RealArguments(drivers=True),
+            "hardware.launch.py, allegro_hand.launch.py can only be started by ros2",
+        ),
+        (RealArguments(rviz=True), "robot_state_publisher, rviz2 can only be started by ros2 launch"),
+    ],
+)
+def test_what_only_ros2_launch_can_start_is_refused_before_anything_starts(arguments, words, capsys):
+    assert run_graph(real_graph(arguments)) == REFUSED
+    assert words in capsys.readouterr().err
+
+
+def test_a_process_whose_module_is_not_installed_is_refused_before_anything_starts(fakes, capsys):
+    graph = fakes()
+    strange = replace(graph.processes[0], name="grasp_recorder", module="grasp_bringup.no_such")
+    assert run_graph(replace(graph, processes=(strange, *graph.processes))) == REFUSED
+    assert "grasp_recorder needs the Python module grasp_bringup.no_such" in capsys.readouterr().err
+
+
+def test_a_robots_file_that_is_missing_is_refused_with_a_message(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["real", "--robot-config", "/no/such.yaml"])
+    assert ended.value.code == REFUSED
+    assert "/no/such.yaml is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line", [[], ["fly"], ["sim", "--episodes", "x"], ["sim", "--wings", "2"], ["real", "--seed", "1"]]
+)
 def test_a_wrong_command_line_ends_with_status_2_and_a_message(line, capsys):
     with pytest.raises(SystemExit) as ended:
         parse_arguments(line)

@@ -11,19 +11,22 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+from rclpy.time import Time
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray, Header, String
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from grasp_control.diagnostics import TickTimes, command_status
+from grasp_control.driver_link import DriverLink
+from grasp_control.drivers import StateMerger, StateReader, imagined
 from grasp_control.guard import CollisionGuard
 from grasp_control.parameters import Settings, declare_parameters, read_settings
 from grasp_control.safety import Answer, Cause, Command, CommandCore, State
-from grasp_description.robot import JOINT_NAMES, joint_limits
+from grasp_description.robot import JOINT_NAMES
 
 NODE_NAME = "grasp_control"
 HOUSEKEEPING_S = 0.1
@@ -33,8 +36,6 @@ stopped)."""
 FAREWELL_S = 1.0
 """Time on the machine's clock that a stop has when the process is asked to end."""
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# Arm and hand may be measured by two drivers: with a depth of 1 one would push out the other's message.
-_MEASUREMENTS = QoSProfile(depth=8, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class ControlNode(LifecycleNode):
@@ -48,6 +49,9 @@ class ControlNode(LifecycleNode):
         self._times: TickTimes | None = None
         self._timer = None
         self._entities: list = []
+        self._link: DriverLink | None = None
+        self._merger = StateMerger(())
+        self._imagined: Command | None = None
         self._disarmed: Future | None = None
         self._disarm_deadline_s = 0.0
         self._word = ""
@@ -71,13 +75,13 @@ class ControlNode(LifecycleNode):
         try:
             self._settings = read_settings(self)
             guard = CollisionGuard(self._settings.guard) if self._settings.guard else None
-            self._core = CommandCore(joint_limits(), self._settings.control, guard)
+            self._core = CommandCore(self._settings.limits, self._settings.control, guard)
         except ValueError as error:
             self.get_logger().error(f"Cannot configure: {error}")
             self._core = None
             return TransitionCallbackReturn.FAILURE
         self._times = TickTimes(self._settings.control.period_s)
-        self._open(self._settings.topics)
+        self._open(self._settings)
         # A full collection of what the libraries have brought takes many ticks.
         gc.collect()
         gc.freeze()
@@ -131,17 +135,13 @@ class ControlNode(LifecycleNode):
 
     # Entities.
 
-    def _open(self, topics: dict[str, str]) -> None:
-        self._arm_command = self.create_lifecycle_publisher(Float64MultiArray, topics["arm_command_topic"], 1)
-        self._hand_command = self.create_lifecycle_publisher(
-            Float64MultiArray, topics["hand_command_topic"], 1
-        )
+    def _open(self, settings: Settings) -> None:
+        self._merger = StateMerger([driver.part for driver in settings.drivers])
+        self._link = DriverLink(self, settings, self._on_joint_states)
         self._command = self.create_lifecycle_publisher(JointState, "/control/command", 10)
         self._accepted = self.create_lifecycle_publisher(Header, "/control/accepted_target", 10)
-        self._measurements = self.create_subscription(
-            JointState, topics["joint_states_topic"], self._on_joint_states, _MEASUREMENTS
-        )
-        targets = self.create_subscription(JointTrajectory, topics["target_topic"], self._on_target, 1)
+        target_topic = settings.topics["target_topic"]
+        targets = self.create_subscription(JointTrajectory, target_topic, self._on_target, 1)
         arm = self.create_service(Trigger, "~/arm", self._on_arm)
         # In a group of its own, since it waits while ticks go on.
         waiting = MutuallyExclusiveCallbackGroup()
@@ -149,11 +149,8 @@ class ControlNode(LifecycleNode):
         on_disarm: Any = self._on_disarm
         disarm = self.create_service(Trigger, "~/disarm", on_disarm, callback_group=waiting)
         self._entities = [
-            *(
-                (self.destroy_lifecycle_publisher, entity)
-                for entity in (self._arm_command, self._hand_command, self._command, self._accepted)
-            ),
-            *((self.destroy_subscription, entity) for entity in (self._measurements, targets)),
+            *((self.destroy_lifecycle_publisher, entity) for entity in (self._command, self._accepted)),
+            (self.destroy_subscription, targets),
             *((self.destroy_service, entity) for entity in (arm, disarm)),
         ]
 
@@ -162,7 +159,9 @@ class ControlNode(LifecycleNode):
         for destroy, entity in self._entities:
             destroy(entity)
         self._entities = []
-        self._core = None
+        if self._link is not None:
+            self._link.close()
+        self._core = self._link = None
 
     def _stop_ticking(self, reason: str) -> None:
         if self._core is not None:
@@ -176,9 +175,11 @@ class ControlNode(LifecycleNode):
 
     def _on_tick(self) -> None:
         started = time.perf_counter()
-        self._take_waiting_measurements()
         assert self._core is not None
         assert self._times is not None
+        assert self._link is not None
+        self._link.take_waiting()
+        self._ask_session()
         now = self.get_clock().now()
         now_s = _seconds(now.nanoseconds)
         command = self._core.tick(now_s)
@@ -188,35 +189,48 @@ class ControlNode(LifecycleNode):
         self._tell()
         self._times.note(now_s, time.perf_counter() - started)
 
-    def _take_waiting_measurements(self) -> None:
-        """Take what has arrived but was not delivered yet: a due timer comes before waiting messages in the
-        executor."""
-        subscription = self._measurements
-        with subscription.handle:
-            while (taken := subscription.handle.take_message(JointState, False)) is not None:
-                self._on_joint_states(taken[0])
+    def _ask_session(self) -> None:
+        """Let the core know whether the arm's controller takes commands."""
+        assert self._core is not None
+        assert self._link is not None
+        if self._link.session is not None:
+            self._core.interlock = self._link.session.why_not_commanding(time.monotonic())
 
     def _publish(self, command: Command, stamp) -> None:
+        assert self._core is not None
+        assert self._link is not None
         assert self._settings is not None
         message = JointState(name=list(JOINT_NAMES))
         message.header.stamp = stamp
         message.position, message.velocity = command.position.tolist(), command.velocity.tolist()
-        arm, hand = self._settings.arm_columns, self._settings.hand_columns
-        self._arm_command.publish(Float64MultiArray(data=command.position[arm].tolist()))
-        self._hand_command.publish(Float64MultiArray(data=command.position[hand].tolist()))
+        self._link.publish(command.position, stamp, arm_listens=not self._core.interlock)
         self._command.publish(message)
+        if self._settings.dry_run:
+            self._imagined = command
+            text = ", ".join(f"{value:.3f}" for value in command.position)
+            self.get_logger().info(f"Dry run, not commanded: {text} rad", throttle_duration_sec=1.0)
 
-    def _on_joint_states(self, message: JointState) -> None:
+    def _on_joint_states(self, reader: StateReader, message: JointState) -> None:
         assert self._core is not None
-        answer = self._core.update_measurement(
-            list(message.name),
-            list(message.position),
-            list(message.velocity),
-            _stamp_s(message.header),
-            self._now_s(),
-        )
+        assert self._link is not None
+        core, position, velocity = self._core, list(message.position), list(message.velocity)
+        try:
+            names, parts = reader.read(list(message.name))
+        except ValueError as error:
+            core.counts["measurements_rejected"] += 1
+            self.get_logger().warning(str(error), throttle_duration_sec=1.0)
+            return
+        if self._imagined is not None and core.state in (State.ARMED, State.HOLDING):
+            position, velocity = imagined(names, position, velocity, self._imagined)
+        stamp_s = _stamp_s(message.header)
+        answer = core.update_measurement(names, position, velocity, stamp_s, self._now_s())
         if not answer:
             self.get_logger().warning(answer.reason, throttle_duration_sec=1.0)
+            return
+        merged_ns = self._merger.take(parts, Time.from_msg(message.header.stamp).nanoseconds)
+        if merged_ns is not None:
+            stamp = Time(nanoseconds=merged_ns).to_msg()
+            self._link.publish_states(core.measured_position, core.measured_velocity, stamp)
 
     def _on_target(self, message: JointTrajectory) -> None:
         assert self._core is not None
@@ -233,7 +247,10 @@ class ControlNode(LifecycleNode):
 
     def _on_arm(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         assert self._core is not None
+        self._ask_session()
         answer = Answer(False, "not active") if self._timer is None else self._core.arm(self._now_s())
+        if answer:
+            self._imagined = None
         response.success, response.message = answer.accepted, answer.reason or "armed"
         # One call a severity: rclpy refuses two from the same place.
         if answer:

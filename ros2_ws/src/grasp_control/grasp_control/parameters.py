@@ -1,6 +1,7 @@
 """Parameters of the command node: names, defaults, ranges and meanings, declared in one place and read in
 another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,7 +10,8 @@ from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.node import Node
 
 from grasp_control.config import ControlConfig, GuardConfig
-from grasp_description.robot import ARM_JOINTS, HAND_JOINTS, JOINT_NAMES
+from grasp_control.drivers import DriverJoints, narrowed
+from grasp_description.robot import ARM_JOINTS, HAND_JOINTS, JointLimits, joint_limits
 
 _CONTROL_RANGES = {
     "command_rate_hz": (20.0, 1000.0, "rate of commands; in simulation the physics rate"),
@@ -39,11 +41,16 @@ _CORNERS = {
     "workspace_upper_m": "upper corner of the same box",
 }
 _TOPICS = {
-    "joint_states_topic": ("/joint_states", "measurements in, sensor_msgs/JointState"),
+    "arm_states_topic": ("/joint_states", "the arm's measurements in, sensor_msgs/JointState"),
+    "hand_states_topic": ("/joint_states", "the hand's; may be the same topic"),
+    "canonical_states_topic": ("", "measurements of all joints out, by canonical names; empty for none"),
+    "arm_session_topic": ("", "the arm's session, lbr_fri_idl/LBRState; empty: it is not asked"),
     "target_topic": ("/policy/joint_target", "targets in, trajectory_msgs/JointTrajectory"),
-    "arm_command_topic": ("/arm/joint_command", "arm commands out, std_msgs/Float64MultiArray"),
-    "hand_command_topic": ("/hand/joint_command", "hand commands out, std_msgs/Float64MultiArray"),
+    "arm_command_topic": ("/arm/joint_command", "arm commands out"),
+    "hand_command_topic": ("/hand/joint_command", "hand commands out"),
 }
+_PARTS = {"arm": ARM_JOINTS, "hand": HAND_JOINTS}
+_STYLES = ("array", "joint_state")
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,14 @@ class Settings:
     """settings of the core"""
     guard: GuardConfig | None
     """settings of the collision guard; None when it is switched off"""
-    arm_columns: np.ndarray
-    """(7,) column in canonical order of each number in an arm command"""
-    hand_columns: np.ndarray
-    """(16,) the same for a hand command"""
+    limits: JointLimits
+    """the robot's, with ranges no wider than the hand's driver wants them"""
+    drivers: tuple[DriverJoints, DriverJoints]
+    """of the arm and of the hand"""
+    command_styles: dict[str, str]
+    """array or joint_state, by part"""
+    dry_run: bool
+    """whether the drivers get no commands"""
     topics: dict[str, str]
     """topic names by parameter name"""
 
@@ -75,11 +86,27 @@ def declare_parameters(node: Node) -> None:
         )
     text = "whether commands are checked for collisions; switch off for bench tests only"
     node.declare_parameter("collision_guard", True, ParameterDescriptor(description=text))
-    for name, names in (("arm_joints", ARM_JOINTS), ("hand_joints", HAND_JOINTS)):
-        text = "order of the joints in the driver's command, by canonical names"
-        node.declare_parameter(name, list(names), ParameterDescriptor(description=text))
+    text = "compute and log, but command nothing: the graph sees a robot that follows perfectly"
+    node.declare_parameter("dry_run", False, ParameterDescriptor(description=text))
+    _declare_drivers(node)
     for name, (topic, text) in _TOPICS.items():
         node.declare_parameter(name, topic, ParameterDescriptor(description=text))
+
+
+def _declare_drivers(node: Node) -> None:
+    for part, names in _PARTS.items():
+        text = "order of the joints in the driver's command, by canonical names"
+        node.declare_parameter(f"{part}_joints", list(names), ParameterDescriptor(description=text))
+        text = "the driver's own names of these joints, in the same order; one empty name: the canonical ones"
+        node.declare_parameter(f"{part}_driver_joints", [""], ParameterDescriptor(description=text))
+        text = "array: std_msgs/Float64MultiArray; joint_state: sensor_msgs/JointState"
+        node.declare_parameter(f"{part}_command_style", "array", ParameterDescriptor(description=text))
+    hand = slice(len(ARM_JOINTS), None)
+    for name, limit in (("hand_lower_rad", joint_limits().lower), ("hand_upper_rad", joint_limits().upper)):
+        text = (
+            "ends of the hand's ranges, canonical order; what is wider than the robot description is not used"
+        )
+        node.declare_parameter(name, limit[hand].tolist(), ParameterDescriptor(description=text))
 
 
 def read_settings(node: Node) -> Settings:
@@ -98,23 +125,46 @@ def read_settings(node: Node) -> Settings:
     return Settings(
         control=ControlConfig(**{field.name: value(field.name) for field in fields(ControlConfig)}),
         guard=guard if value("collision_guard") else None,
-        arm_columns=driver_columns(value("arm_joints"), ARM_JOINTS, "arm_joints"),
-        hand_columns=driver_columns(value("hand_joints"), HAND_JOINTS, "hand_joints"),
+        limits=_limits(value("hand_lower_rad"), value("hand_upper_rad")),
+        drivers=(_driver("arm", value), _driver("hand", value)),
+        command_styles={part: _style(part, value(f"{part}_command_style")) for part in _PARTS},
+        dry_run=value("dry_run"),
         topics={name: value(name) for name in _TOPICS},
     )
 
 
-def driver_columns(names: list[str], group: tuple[str, ...], parameter: str) -> np.ndarray:
-    """Column in canonical order of each joint that a driver lists.
+def driver_joints(part: str, joints: list[str], own_names: list[str]) -> DriverJoints:
+    """The joints of the arm's or the hand's driver; one empty own name stands for the canonical names.
 
     Raises:
-        ValueError: the list is not a permutation of the group.
+        ValueError: ``joints`` is not a permutation of the part's, or ``own_names`` does not go with it.
     """
-    if sorted(names) != sorted(group):
-        wrong = [name for name in names if name not in group]
-        missing = [name for name in group if name not in names]
+    group = _PARTS[part]
+    if sorted(joints) != sorted(group):
+        wrong = [name for name in joints if name not in group]
+        missing = [name for name in group if name not in joints]
         raise ValueError(
-            f"Parameter {parameter} lists {len(names)} joints (unknown: {wrong}, missing: {missing}); "
+            f"Parameter {part}_joints lists {len(joints)} joints (unknown: {wrong}, missing: {missing}); "
             f"expected each of {list(group)} once"
         )
-    return np.array([JOINT_NAMES.index(name) for name in names])
+    return DriverJoints(part, tuple(joints), tuple(joints if list(own_names) == [""] else own_names))
+
+
+def _driver(part: str, value: Callable[[str], Any]) -> DriverJoints:
+    return driver_joints(part, list(value(f"{part}_joints")), list(value(f"{part}_driver_joints")))
+
+
+def _style(part: str, style: str) -> str:
+    if style not in _STYLES:
+        raise ValueError(f"Parameter {part}_command_style is {style!r}; expected one of {', '.join(_STYLES)}")
+    return style
+
+
+def _limits(hand_lower_rad: list[float], hand_upper_rad: list[float]) -> JointLimits:
+    for name, ends in (("hand_lower_rad", hand_lower_rad), ("hand_upper_rad", hand_upper_rad)):
+        if len(ends) != len(HAND_JOINTS):
+            raise ValueError(f"Parameter {name} has {len(ends)} numbers; expected {len(HAND_JOINTS)}")
+    limits, arm = joint_limits(), len(ARM_JOINTS)
+    lower, upper = np.array(limits.lower), np.array(limits.upper)
+    lower[arm:], upper[arm:] = hand_lower_rad, hand_upper_rad
+    return narrowed(limits, lower, upper)

@@ -44,6 +44,7 @@ class Cause(StrEnum):
     JUMP = "measurement jumped"
     CLOCK = "clock stepped back"
     TRACKING = "arm does not follow its command"
+    SESSION = "arm takes no commands"
     REQUEST = "stop requested"
 
 
@@ -122,6 +123,9 @@ class CommandCore:
         self.state, self.reason = State.DISARMED, ""
         self.counts = Counter(dict.fromkeys(_COUNTED, 0))
         """what happened so far, by name"""
+        self.interlock = ""
+        """why the drivers take no commands, in words; empty while they do. It stops the robot, and arming is
+        refused"""
         self._ramp = TargetRamp(config.period_s, config.target_spread_s)
         self._aimed, self._first_target = False, None
         self._target_stamp_s, self._armed_at_s = NEVER, NEVER
@@ -228,6 +232,11 @@ class CommandCore:
         """(23,) rad, NaN where never measured."""
         return self._measurement.position.copy()
 
+    @property
+    def measured_velocity(self) -> np.ndarray:
+        """(23,) rad/s, NaN where never measured."""
+        return self._measurement.velocity.copy()
+
     def target_age_s(self, now_s: float) -> float:
         """Time since the last accepted target arrived; infinite if there is none."""
         return float(self._target_freshness.age_s(now_s, self._tick)[0]) if self._aimed else np.inf
@@ -255,6 +264,8 @@ class CommandCore:
             self._silence_at_rest = True
 
     def _why_not_arm(self, now_s: float) -> str:
+        if self.interlock:
+            return self.interlock
         if self.state is State.FAULTED:
             return f"faulted ({self.reason}); disarm first"
         if self.state is State.ARMED:
@@ -313,9 +324,10 @@ class CommandCore:
             if not age[group].max() <= timeout:
                 self._hold(cause)
                 self._silence_at_rest = True
-        if self._measurement.jumped:
-            self._hold(Cause.JUMP)
-            self._silence_at_rest = True
+        for broken, cause in ((self._measurement.jumped, Cause.JUMP), (self.interlock, Cause.SESSION)):
+            if broken:
+                self._hold(cause)
+                self._silence_at_rest = True
         if self.state is not State.ARMED:
             return
         if self._aimed and not self.target_age_s(now_s) <= self.config.target_timeout_s:

@@ -8,13 +8,13 @@ from grasp_description.robot import ARM_JOINTS, HAND_JOINTS, JOINT_NAMES
 
 pytest.importorskip("rclpy")
 
-from grasp_control.parameters import driver_columns
+from grasp_control.parameters import driver_joints
 
 
 def test_columns_follow_the_drivers_order():
     order = HAND_JOINTS[12:] + HAND_JOINTS[:12]
-    columns = driver_columns(list(order), HAND_JOINTS, "hand_joints")
-    assert [JOINT_NAMES[column] for column in columns] == list(order)
+    driver = driver_joints("hand", list(order), [""])
+    assert [JOINT_NAMES[column] for column in driver.columns] == list(order) == list(driver.own_names)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_columns_follow_the_drivers_order():
 )
 def test_an_order_that_is_no_permutation_is_refused(names):
     with pytest.raises(ValueError, match="Parameter arm_joints"):
-        driver_columns(list(names), ARM_JOINTS, "arm_joints")
+        driver_joints("arm", list(names), [""])
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ class LockstepConfig:
     """time-outs in a row after which a silent partner is not waited for until it is heard again"""
     idle_frame_divider: int = 3
     """between episodes only one of so many frames is taken: nobody uses them, and rendering costs most"""
+    drivers_commanded: bool = True
+    """whether the drivers get the commands that are announced; in a dry run they do not"""
 
 
 @dataclass
@@ -291,7 +293,7 @@ class Lockstep:
             return self._command is not None and self._actions.drivers_hold(self._command)
 
         def expected() -> bool:
-            return self.commanding and not self.drivers.silent
+            return self.config.drivers_commanded and self.commanding and not self.drivers.silent
 
         if hold():
             self.drivers.hear(stamp_ns)

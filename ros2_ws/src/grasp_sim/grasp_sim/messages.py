@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -30,12 +31,18 @@ def stamp_ns(stamp: Time) -> int:
 
 
 class JointStateMessage:
-    """A JointState of the 23 joints in canonical order."""
+    """A JointState of some of the 23 joints.
 
-    def __init__(self) -> None:
-        self.message = JointState(name=list(JOINT_NAMES))
+    Args:
+        names: what it calls them
+        columns: column in canonical order of each of them
+    """
+
+    def __init__(self, names: Sequence[str] = JOINT_NAMES, columns: np.ndarray | None = None) -> None:
+        self._columns = np.arange(len(JOINT_NAMES)) if columns is None else columns
+        self.message = JointState(name=list(names))
         self.message.header.frame_id = BASE_FRAME
-        buffers = [array.array("d", bytes(8 * len(JOINT_NAMES))) for _ in range(3)]
+        buffers = [array.array("d", bytes(8 * len(names))) for _ in range(3)]
         self.message.position, self.message.velocity, self.message.effort = buffers
         # A message copies what it is given, unless its fields are checked: write into its own.
         own = (self.message.position, self.message.velocity, self.message.effort)
@@ -44,10 +51,10 @@ class JointStateMessage:
     def fill(
         self, time_ns: int, position: np.ndarray, velocity: np.ndarray, effort: np.ndarray
     ) -> JointState:
-        """The message with these values (23,), in rad, rad/s, N m."""
+        """The message with these values (23,) in canonical order, in rad, rad/s, N m."""
         set_stamp(self.message.header.stamp, time_ns)
         for view, values in zip(self._views, (position, velocity, effort), strict=True):
-            view[:] = values
+            view[:] = values[self._columns]
         return self.message
 
 

@@ -9,6 +9,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from grasp_description.objects import OBJECT_SETS
+from grasp_sim.driver_style import NATIVE, STYLES, DriverStyle, driver_style
 from grasp_sim.lockstep import LockstepConfig
 from grasp_sim.realtime import RealTimeConfig
 from grasp_sim.recording import RecorderConfig
@@ -25,6 +26,8 @@ class SimParameters:
     lockstep: LockstepConfig
     realtime: RealTimeConfig
     recorder: RecorderConfig
+    style: DriverStyle
+    rehearses: bool
     in_lockstep: bool
     view: bool
     view_host: str
@@ -36,7 +39,7 @@ def declare_parameters(node: Node) -> SimParameters:
 
     Raises:
         rclpy.exceptions.ParameterException: a value of the wrong type or out of its range was given.
-        ValueError: an object set that does not exist was given.
+        ValueError: an object set or a driver style that does not exist was given.
     """
 
     def declare(name: str, default: Any, description: str, **ranges: list) -> Any:
@@ -78,6 +81,9 @@ def declare_parameters(node: Node) -> SimParameters:
         idle_frame_divider=whole(
             "idle_frame_divider", 3, 1, 30, "between episodes, one of so many frames is taken"
         ),
+        drivers_commanded=declare(
+            "drivers_commanded", True, "whether the drivers get the commands; false beside a dry run"
+        ),
     )
     realtime = RealTimeConfig(
         frame_lag_s=real("frame_lag_s", 0.02, 0.0, 1.0, "s behind schedule from which frames are skipped"),
@@ -91,8 +97,12 @@ def declare_parameters(node: Node) -> SimParameters:
         ),
         sheet_episodes=whole("sheet_episodes", 60, 1, 1000, "episodes that the contact sheet shows"),
     )
+    style = declare("driver_style", NATIVE, f"whose topics, names and orders: {' or '.join(STYLES)}")
+    order_seed = whole("driver_order_seed", 0, 0, 2**31 - 1, "shuffles names in joint states; 0 does not")
     return SimParameters(
         world=world,
+        style=driver_style(style, order_seed),
+        rehearses=style != NATIVE,
         lockstep=lockstep,
         realtime=realtime,
         recorder=recorder,

@@ -28,6 +28,7 @@ from std_srvs.srv import Trigger
 
 from grasp_description.rendering import StereoRenderer
 from grasp_sim.diagnostics import Counters, Reporter
+from grasp_sim.driver_style import CommandHeard, CompanyError
 from grasp_sim.drivers import CommandRefusedError, Drivers
 from grasp_sim.lockstep import Lockstep
 from grasp_sim.messages import (
@@ -91,7 +92,14 @@ class SimNode(Node):
     def _make_publishers(self) -> None:
         rig = self.world.rig
         self._clock_publisher = self.create_publisher(Clock, "/clock", SENSOR_QOS)
-        self._joint_publisher = self.create_publisher(JointState, "/joint_states", SENSOR_QOS)
+        self._joint_publishers = [
+            (
+                self.create_publisher(JointState, one.topic, SENSOR_QOS),
+                JointStateMessage(one.names, one.columns),
+            )
+            for one in self.parameters.style.states
+        ]
+        self._joints_said_ns = [-1 for _ in self._joint_publishers]
         self._image_publishers = [
             self.create_publisher(Image, f"/stereo/{eye}/image_rect", SENSOR_QOS) for eye in EYES
         ]
@@ -101,13 +109,14 @@ class SimNode(Node):
         self._pose_publisher = self.create_publisher(PoseStamped, "/sim/object_pose", COMMAND_QOS)
         self._diagnostics_publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._clock_message = Clock()
-        self._joints, self._pose = JointStateMessage(), PoseMessage()
+        self._pose = PoseMessage()
         self._images = [ImageMessage(rig, eye) for eye in range(2)]
         self._infos = [camera_info(rig, eye) for eye in range(2)]
 
     def _make_subscriptions(self) -> None:
-        self._listen(Float64MultiArray, "/arm/joint_command", self._on_part("arm"), COMMAND_QOS)
-        self._listen(Float64MultiArray, "/hand/joint_command", self._on_part("hand"), COMMAND_QOS)
+        for heard in self.parameters.style.commands:
+            kind = JointState if heard.style == "joint_state" else Float64MultiArray
+            self._listen(kind, heard.topic, self._on_part(heard), COMMAND_QOS)
         self._listen(JointState, "/control/command", self._on_command, COMMAND_QOS)
         self._listen(Header, "/control/accepted_target", self._on_accepted, COMMAND_QOS)
         self._listen(String, "/control/state", self._on_control_state, LATCHED_QOS)
@@ -130,11 +139,14 @@ class SimNode(Node):
         return self.world.time_ns
 
     def publish_joint_states(self) -> None:
-        """All 23 joints, with the tick's stamp."""
-        world = self.world
-        self._joint_publisher.publish(
-            self._joints.fill(world.time_ns, world.joint_position, world.joint_velocity, world.joint_effort)
-        )
+        """All 23 joints, with the tick's stamp; in real time each driver's at its own rate."""
+        world, time_ns = self.world, self.world.time_ns
+        values = world.joint_position, world.joint_velocity, world.joint_effort
+        for place, (publisher, message) in enumerate(self._joint_publishers):
+            spoken = self.parameters.style.states[place]
+            if self.parameters.in_lockstep or spoken.is_due(time_ns, self._joints_said_ns[place]):
+                publisher.publish(message.fill(time_ns, *values))
+                self._joints_said_ns[place] = time_ns
 
     def take_frame(self) -> None:
         """Render both eyes, and fill the messages with the tick's stamp."""
@@ -205,6 +217,7 @@ class SimNode(Node):
             self.runner.run_tick()
             if time.monotonic() >= self._next_report_s:
                 self._publish_diagnostics()
+                self._refuse_company()
 
     def stop(self) -> None:
         """End `run` within a moment; safe to call from a signal handler."""
@@ -223,10 +236,11 @@ class SimNode(Node):
 
     # What comes in
 
-    def _on_part(self, part: str) -> Callable[[Float64MultiArray], None]:
-        def take(message: Float64MultiArray) -> None:
+    def _on_part(self, heard: CommandHeard) -> Callable[[Float64MultiArray | JointState], None]:
+        def take(message: Float64MultiArray | JointState) -> None:
+            values = message.position if isinstance(message, JointState) else message.data
             try:
-                self.drivers.command(part, message.data, f"/{part}/joint_command")
+                self.drivers.command(heard.part, heard.canonical(list(values)), heard.topic)
             except CommandRefusedError as error:
                 self.get_logger().error(str(error), throttle_duration_sec=_LOG_PERIOD_S)
 
@@ -275,6 +289,19 @@ class SimNode(Node):
         told = {"object": spawn.spec.name, "family": spawn.spec.family, "index": spawn.index}
         response.success, response.message = True, json.dumps(told)
         return response
+
+    def _refuse_company(self) -> None:
+        """End beside a real driver: it would hear what a rehearsal commands.
+
+        Raises:
+            CompanyError: somebody else says where the joints are, on a driver's topic.
+        """
+        for spoken in self.parameters.style.states if self.parameters.rehearses else ():
+            if self.count_publishers(spoken.topic) > 1:
+                raise CompanyError(
+                    f"Somebody else publishes {spoken.topic} too; expected to be alone: a rehearsal must "
+                    f"never share a ROS domain with a robot"
+                )
 
     # What else goes out
 
@@ -341,7 +368,7 @@ def main(arguments: list[str] | None = None) -> int:
         node.run()
     except KeyboardInterrupt:
         pass
-    except (ViewerUnavailableError, WorldDivergedError) as error:
+    except (CompanyError, ViewerUnavailableError, WorldDivergedError) as error:
         get_logger("grasp_sim").fatal(str(error))
         return 1
     finally:

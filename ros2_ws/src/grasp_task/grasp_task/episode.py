@@ -41,8 +41,9 @@ class Step(Enum):
     """Where the machine is; finer than the phase."""
 
     IDLE = "idle"
-    AWAIT_ROBOT = "await robot"
+    PREPARE_CAMERA = "prepare camera"
     PREPARE_CONTROL = "prepare control"
+    AWAIT_ROBOT = "await robot"
     PREPARE_POLICY = "prepare policy"
     HOME_DISARM = "home: disarm"
     HOME_ARM = "home: arm"
@@ -63,8 +64,9 @@ class Step(Enum):
 
 
 ROUTINE: dict[Step, tuple[Phase, Request]] = {
-    Step.AWAIT_ROBOT: (Phase.HOMING, Request.AWAIT_ROBOT),
+    Step.PREPARE_CAMERA: (Phase.HOMING, Request.PREPARE_CAMERA),
     Step.PREPARE_CONTROL: (Phase.HOMING, Request.PREPARE_CONTROL),
+    Step.AWAIT_ROBOT: (Phase.HOMING, Request.AWAIT_ROBOT),
     Step.PREPARE_POLICY: (Phase.HOMING, Request.PREPARE_POLICY),
     Step.HOME_DISARM: (Phase.HOMING, Request.DISARM),
     Step.HOME_ARM: (Phase.HOMING, Request.ARM),
@@ -80,9 +82,11 @@ ROUTINE: dict[Step, tuple[Phase, Request]] = {
 }
 """Steps that ask for something and go on when it is answered, with the phase that they show."""
 
+# On a robot the command node tells the others where it is: it comes before whoever waits for that.
 _ORDER = (
-    Step.AWAIT_ROBOT,
+    Step.PREPARE_CAMERA,
     Step.PREPARE_CONTROL,
+    Step.AWAIT_ROBOT,
     Step.PREPARE_POLICY,
     Step.HOME_DISARM,
     Step.HOME_ARM,
@@ -235,7 +239,7 @@ def _command(state: State, command: Start | Stop | Home, now: Instant) -> Outcom
         state = replace(state, aim=Aim.NOTHING, rest=Rest.STOPPED, reason=command.reason)
         return _enter(state, Step.STAND_DOWN, now, *closing)
     aim = Aim.HOME if isinstance(command, Home) else Aim.EPISODES
-    return _enter(replace(state, aim=aim, reason="", faults_in_a_row=0), Step.AWAIT_ROBOT, now)
+    return _enter(replace(state, aim=aim, reason="", faults_in_a_row=0), _ORDER[0], now)
 
 
 def _answer(state: State, answer: Answered, now: Instant, rules: Rules) -> Outcome:
@@ -281,7 +285,7 @@ def _stood_down(state: State, answer: Answered, now: Instant, rules: Rules) -> O
     if rules.episodes and state.finished >= rules.episodes:
         return _enter(state, Step.DONE, now)
     state = replace(state, reason="")
-    return _enter(state, Step.AWAIT_ROBOT, now)
+    return _enter(state, _ORDER[0], now)
 
 
 def _control(state: State, said: ControlSaid, now: Instant, rules: Rules) -> Outcome:

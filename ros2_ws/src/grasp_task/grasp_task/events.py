@@ -22,6 +22,7 @@ class Phase(Enum):
 class Request(Enum):
     """What the machine asks of the node; each comes back as an `Answered`. The value reads in messages."""
 
+    PREPARE_CAMERA = "opening the cameras"
     AWAIT_ROBOT = "awaiting the robot's joint states"
     PREPARE_CONTROL = "activating the command node"
     PREPARE_POLICY = "loading the policy"
@@ -35,6 +36,13 @@ class Request(Enum):
     STAND_DOWN = "standing down"
 
 
+STARTING = (
+    Request.PREPARE_CAMERA,
+    Request.PREPARE_CONTROL,
+    Request.AWAIT_ROBOT,
+    Request.PREPARE_POLICY,
+)
+"""Requests that wait for other nodes to get ready."""
 MOTIONS = (Request.MOVE_HOME, Request.OPEN_HAND)
 """Requests during which the task itself publishes joint targets."""
 
@@ -84,7 +92,7 @@ class Rules:
 
     def wall_limit_s(self, request: Request) -> float:
         """s of wall time that ``request`` may stay unanswered."""
-        if request in (Request.AWAIT_ROBOT, Request.PREPARE_CONTROL, Request.PREPARE_POLICY):
+        if request in STARTING:
             return self.startup_limit_s
         if request is Request.STAND_DOWN:
             return self.stand_down_limit_s

@@ -34,6 +34,7 @@ DECLARATIONS: dict[str, tuple[bool | int | float | str | list[str], ParameterDes
     "labels": ([""], _plain("what is being run, as name=value, copied into the report")),
     "control_node": ("/grasp_control", _plain("full name of the command node")),
     "policy_node": ("/grasp_policy", _plain("full name of the policy node")),
+    "camera_node": ("", _plain("full name of the camera node; empty: images come by themselves")),
     "episode_length_s": (5.0, _number("s of the node's clock that the policy acts", 0.5, 120.0)),
     "target_gap_limit_s": (2.0, _number("s of the node's clock between accepted targets", 0.1, 60.0)),
     "episode_wall_limit_s": (180.0, _number("s of wall time an episode may take", 1.0, 3600.0)),
@@ -63,6 +64,7 @@ class TaskParameters:
     labels: dict[str, str]
     control_node: str
     policy_node: str
+    camera_node: str
     target_rate_hz: float
     motion_speed: float
     arm_tolerance_rad: float

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import String
 
 from grasp_description.robot import (
     ARM_JOINTS,
@@ -30,6 +32,8 @@ _REST_S = 2.0
 """s of wall time after which arming is asked for even if the arm was not seen at rest"""
 _REST_RAD_S = 0.1
 """rad/s, the arm is at rest when no joint is faster: the command node refuses to arm a robot in motion"""
+_STREAMING = "streaming"
+"""word of /camera/state while images are published"""
 _HAND_SETTLES_S = 1.0
 """s of the node's clock that the fingers have to open after their last target"""
 
@@ -71,6 +75,11 @@ class RequestDesk:
         self._answer = answer
         self._control = LifecycleClient(node, parameters.control_node)
         self._policy = LifecycleClient(node, parameters.policy_node)
+        self._camera = LifecycleClient(node, parameters.camera_node) if parameters.camera_node else None
+        self._camera_word, self._camera_active = "", False
+        if self._camera is not None:
+            latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+            node.create_subscription(String, "/camera/state", self._on_camera_state, latched)
         self._arm = TriggerCaller(node, f"{parameters.control_node}/arm")
         self._disarm = TriggerCaller(node, f"{parameters.control_node}/disarm")
         self._reset = TriggerCaller(node, parameters.reset_service) if parameters.reset_service else None
@@ -92,8 +101,9 @@ class RequestDesk:
         self._motion.cancel()
         self._request, self._refusal = request, ""
         match request:
-            case Request.AWAIT_ROBOT:
-                pass  # answered by `follow`
+            # AWAIT_ROBOT is answered by `follow`.
+            case Request.PREPARE_CAMERA:
+                self._prepare_camera()
             case Request.PREPARE_CONTROL:
                 self._control.drive("active", self._done)
             case Request.PREPARE_POLICY | Request.PAUSE_POLICY:
@@ -142,18 +152,43 @@ class RequestDesk:
         if self._refusal:
             return f"refused: {self._refusal}"
         awaited = [f"awaiting {one.waiting_for}" for one in self._callers() if one.waiting_for]
+        if self._request is Request.PREPARE_CAMERA and not awaited:
+            awaited.append(f"/camera/state says {self._camera_word!r}, not {_STREAMING!r}")
         if self._request is Request.AWAIT_ROBOT:
             awaited.append("no complete message on /joint_states")
         return "; ".join(awaited) or self._motion.waiting_for(JOINT_NAMES)
 
     def _callers(self) -> list[LifecycleClient | TriggerCaller]:
-        callers = [self._control, self._policy, self._arm, self._disarm]
-        return callers if self._reset is None else [*callers, self._reset]
+        optional = [one for one in (self._camera, self._reset) if one is not None]
+        return [self._control, self._policy, self._arm, self._disarm, *optional]
 
     def _done(self, ok: bool, message: str) -> None:
         if self._request is not None:
             request, self._request = self._request, None
             self._answer(Answered(request, ok, message))
+
+    def _prepare_camera(self) -> None:
+        """Open the cameras, if a node of ours has them; over once they stream."""
+        if self._camera is None:
+            self._done(True, "")
+        else:
+            self._camera_active = False
+            self._camera.drive("active", self._camera_opened)
+
+    def _camera_opened(self, ok: bool, message: str) -> None:
+        self._camera_active = ok
+        if not ok:
+            self._done(False, message)
+        self._check_camera()
+
+    def _on_camera_state(self, message: String) -> None:
+        self._camera_word = message.data
+        self._check_camera()
+
+    def _check_camera(self) -> None:
+        streaming = self._camera_active and self._camera_word == _STREAMING
+        if streaming and self._request is Request.PREPARE_CAMERA:
+            self._done(True, "")
 
     def _call_arm(self) -> None:
         if not self._arm.waiting_for:

@@ -149,6 +149,24 @@ class FakePolicy(LifecycleNode):
         self._targets.publish(message)
 
 
+class FakeCamera(LifecycleNode):
+    """Streams some time after it was activated: when told to."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("grasp_camera", context=context)
+        self.active = False
+        self._state = self.create_publisher(String, "/camera/state", _LATCHED)
+
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
+        self.active = True
+        self.say("connecting")
+        return super().on_activate(state)
+
+    def say(self, word: str) -> None:
+        """Publish a state word."""
+        self._state.publish(String(data=word))
+
+
 class FakeGraph:
     """The task node among stand-ins, all in this thread.
 
@@ -163,6 +181,7 @@ class FakeGraph:
         self.robot = FakeRobot(self.context)
         self.control = FakeControl(self.context, self.robot)
         self.policy = FakePolicy(self.context, self.robot)
+        self.camera = FakeCamera(self.context)
         self.control.policy_active = lambda: self.policy.active
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.task = TaskNode(context=self.context, parameter_overrides=overrides)
@@ -170,7 +189,8 @@ class FakeGraph:
         self.words: list[str] = []
         every_word = QoSProfile(depth=20, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.operator.create_subscription(String, "/grasp/state", self._on_state, every_word)
-        self.nodes: list[Node] = [self.robot, self.control, self.policy, self.task, self.operator]
+        self.nodes: list[Node] = [self.robot, self.camera, self.control, self.policy]
+        self.nodes += [self.task, self.operator]
         self._executor = SingleThreadedExecutor(context=self.context)
         for node in self.nodes:
             self._executor.add_node(node)

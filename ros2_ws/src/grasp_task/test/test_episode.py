@@ -242,8 +242,9 @@ def test_holding_is_no_fault_where_the_command_node_is_about_to_be_disarmed_anyw
 
 
 ASKING_STEPS = [
-    Step.AWAIT_ROBOT,
+    Step.PREPARE_CAMERA,
     Step.PREPARE_CONTROL,
+    Step.AWAIT_ROBOT,
     Step.PREPARE_POLICY,
     Step.HOME_DISARM,
     Step.HOME_ARM,
@@ -321,13 +322,13 @@ def test_after_a_fault_an_attended_robot_waits_for_start():
     driver = running().send(ControlSaid("holding")).answer().pass_time(1000.0)
     assert driver.state.step is Step.FAULT
     driver.send(Start())
-    assert driver.state.step is Step.AWAIT_ROBOT
+    assert driver.state.step is Step.PREPARE_CAMERA
     assert driver.state.reason == ""
 
 
 def test_after_a_fault_an_unattended_run_goes_on_and_counts_the_episode():
     driver = running(UNATTENDED).send(ControlSaid("holding")).answer()
-    assert driver.state.step is Step.AWAIT_ROBOT
+    assert driver.state.step is Step.PREPARE_CAMERA
     driver.go_to(Step.DONE)
     assert [close.cause != "" for close in driver.closed()] == [True, False]
     assert not driver.state.failed
@@ -382,7 +383,7 @@ def test_stop_at_any_time_stands_down_into_stopped_and_start_resumes(step):
     driver.answer()
     assert driver.state.step is Step.STOPPED
     driver.send(Start())
-    assert driver.state.step is Step.AWAIT_ROBOT
+    assert driver.state.step is Step.PREPARE_CAMERA
 
 
 def test_an_episode_that_is_stopped_does_not_count():

@@ -136,6 +136,22 @@ def test_a_robot_that_says_nothing_is_named_after_the_limit(graph):
     assert "no complete message on /joint_states" in graph.task.state.reason
 
 
+@with_parameters(autostart=True, camera_node="/grasp_camera")
+def test_nothing_is_armed_before_the_cameras_stream(graph):
+    graph.spin_until(lambda: graph.camera.active, "the camera node's activation")
+    graph.spin_until(lambda: graph.control.word == "unconfigured", "the command node's word")
+    assert graph.task.state.step is Step.PREPARE_CAMERA
+    graph.camera.say("streaming")
+    graph.spin_until(lambda: graph.task.finished, "the end")
+    assert graph.task.conclude(interrupted=False) == EXIT_WHOLE
+
+
+@with_parameters(autostart=True, startup_limit_s=1.5, camera_node="/grasp_camera")
+def test_cameras_that_never_stream_are_named_after_the_limit(graph):
+    graph.word("fault")
+    assert "/camera/state says 'connecting', not 'streaming'" in graph.task.state.reason
+
+
 @with_parameters(autostart=True, answer_limit_s=1.0)
 def test_a_robot_that_cannot_be_armed_is_asked_again_until_the_limit_and_the_refusal_quoted(graph):
     graph.control.refuse_arming = "joint 'lbr_A3' was never measured"

@@ -1,0 +1,154 @@
+"""The node graph on the real robot, and its rehearsal with grasp_sim in place of drivers and cameras."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grasp_bringup.files import shared_file
+from grasp_bringup.graph import ALONE, Bringup, Graph, NodeProcess, Value, absolute, is_none, recorder
+from grasp_bringup.robot_file import RobotFile, read_robot
+from grasp_description.urdf import urdf_text
+
+CANONICAL_STATES = "/grasp/joint_states"
+"""Where the command node says where all joints are, by canonical names. Not /joint_states: ros2_control's
+broadcasters speak there, in a driver's names."""
+_CAMERA_NODE = "/grasp_camera"
+_BASE_FRAME = "lbr_link_0"
+
+
+@dataclass(frozen=True)
+class RealArguments:
+    """What a user says about a run on the robot; the same names in the runner and in real_robot.launch.py."""
+
+    robot_config: str = "lbr_allegro_v4"
+    """the robot: a YAML file, or the name of one in config/robots"""
+    policy: str = "models/stereo_student.onnx"
+    """policy file"""
+    calibration: str = "calibration/files"
+    """folder that grasp-calibrate wrote"""
+    episodes: int = 0
+    """episodes to run; 0 runs until Ctrl-C"""
+    dry_run: bool = False
+    """compute and log, but command nothing"""
+    drivers: bool = False
+    """also start the drivers that the robot's file names; needs ros2 launch"""
+    rehearsal: bool = False
+    """grasp_sim in place of drivers and cameras, speaking as they do; no robot is needed"""
+    record: str = "none"
+    """file that everything the decisions saw is recorded in, NAME.mcap, a new one; or none"""
+    rviz: bool = False
+    """also show the robot in RViz; needs ros2 launch"""
+    report: str = "runs/real/report.json"
+    """where the scoreboard is written as JSON"""
+    parameters: str = "none"
+    """YAML file with parameters that win over the robot's; or none"""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 0:
+            raise ValueError(f"episodes is {self.episodes}; expected 0 (endless) or more")
+        if is_none(self.report):
+            raise ValueError(f"report is {self.report!r}; expected a path: it is how a run is judged")
+        if self.rehearsal and self.drivers:
+            raise ValueError(
+                "rehearsal and drivers are both asked for; expected one: a rehearsal moves no robot"
+            )
+
+
+def real_graph(arguments: RealArguments) -> Graph:
+    """The graph of a run on the robot, or of its rehearsal.
+
+    Drivers start first, then whatever gives images, the command node, the policy node, and the task node
+    last. Nothing is active then: the task node activates cameras, command node and policy in that order when
+    a person calls ``/grasp/start``, and nothing is armed before. When the run ends, the task node ends first:
+    it disarms and deactivates the policy, and the others follow.
+
+    Raises:
+        RobotFileError: the robot's file is missing or malformed.
+    """
+    robot = read_robot(arguments.robot_config)
+    policy, report = absolute(arguments.policy), absolute(arguments.report)
+    files = [robot.path]
+    if arguments.rehearsal:
+        files.append(shared_file("config", "rehearsal.yaml"))
+    if not is_none(arguments.parameters):
+        files.append(absolute(arguments.parameters))
+    remapped = {"/joint_states": CANONICAL_STATES}
+
+    def process(package: str, executable: str, parameters: Mapping[str, Value], **more: Any) -> NodeProcess:
+        module = f"{package}.{executable}"
+        return NodeProcess(package, executable, module, package, tuple(files), parameters, **more)
+
+    control = {"dry_run": arguments.dry_run, "canonical_states_topic": CANONICAL_STATES}
+    labels = ["mode=rehearsal" if arguments.rehearsal else "mode=real"] + [
+        f"{name}={getattr(arguments, name)}" for name in ("robot_config", "policy", "dry_run")
+    ]
+    task = {
+        "episodes": arguments.episodes,
+        "report": str(report),
+        "labels": labels,
+        "camera_node": "" if arguments.rehearsal else _CAMERA_NODE,
+    }
+    started = _drivers(robot) if arguments.drivers else ([], [])
+    processes = [
+        *started[1],
+        _simulation(process, robot, arguments) if arguments.rehearsal else _cameras(process, arguments),
+        process("grasp_control", "control_node", control, lifecycle=True),
+        process("grasp_policy", "policy_node", {"policy": str(policy)}, remappings=remapped, lifecycle=True),
+        *_onlookers(arguments),
+        process("grasp_task", "task_node", task, remappings=remapped, ends_graph=True),
+    ]
+    return Graph(
+        tuple(processes),
+        bringups=tuple(started[0]),
+        report=report,
+        endless=arguments.episodes == 0,
+        policy=policy,
+        recording=_recording(arguments),
+        environment=ALONE if arguments.rehearsal else {},
+    )
+
+
+def _cameras(process: Any, arguments: RealArguments) -> NodeProcess:
+    told = {"calibration": str(absolute(arguments.calibration)), "policy": str(absolute(arguments.policy))}
+    return process("grasp_camera", "camera_node", told, lifecycle=True)
+
+
+def _simulation(process: Any, robot: RobotFile, arguments: RealArguments) -> NodeProcess:
+    # In a dry run the drivers get no command: lockstep must not wait for one.
+    told = {"driver_style": robot.driver_style, "drivers_commanded": not arguments.dry_run}
+    return process("grasp_sim", "sim_node", told)
+
+
+def _recording(arguments: RealArguments) -> Path | None:
+    return None if is_none(arguments.record) else absolute(arguments.record)
+
+
+def _onlookers(arguments: RealArguments) -> list[NodeProcess]:
+    """Who only listens: the recorder and RViz, where they are asked for."""
+    found = []
+    recording = _recording(arguments)
+    if recording is not None:
+        found.append(recorder(recording, ()))
+    if arguments.rviz:
+        states = {"/joint_states": CANONICAL_STATES}
+        shown = {"robot_description": urdf_text()}
+        publisher = "robot_state_publisher"
+        found += [
+            NodeProcess(publisher, publisher, "", publisher, parameters=shown, remappings=states),
+            NodeProcess("rviz2", "rviz2", "", "rviz2", arguments=("-f", _BASE_FRAME)),
+        ]
+    return found
+
+
+def _drivers(robot: RobotFile) -> tuple[list[Bringup], list[NodeProcess]]:
+    """Launch files and nodes that start the drivers."""
+    launched, nodes = [], []
+    for entry in robot.bringups:
+        package, what, *rest = entry.split()
+        told = dict(part.split(":=", 1) for part in rest)
+        if what.endswith(".launch.py"):
+            launched.append(Bringup(package, what, told))
+        else:
+            nodes.append(NodeProcess(package, what, "", what, parameters=told))
+    return launched, nodes

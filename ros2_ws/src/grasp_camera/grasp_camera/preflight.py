@@ -1,0 +1,95 @@
+"""Whether cameras and calibration are as a run wants them; nothing is opened for long. No ROS in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from grasp_camera.contract import check_cameras, has_hand_eye
+from grasp_camera.errors import CalibrationFileError
+from grasp_camera.rectification import NominalView
+from grasp_camera.stereo_calibration import StereoCalibration, read_stereo
+from grasp_policy.errors import PolicyFileError
+from grasp_policy.policy_spec import PolicySpec
+
+__all__ = ["Trouble", "calibration_troubles", "camera_troubles", "connected_serials"]
+
+Trouble = tuple[bool, str, str]
+"""Whether it is in the way of a run, what is wrong, what to do."""
+_DAY_S = 86400.0
+_CALIBRATE = "run grasp-calibrate"
+
+
+def connected_serials() -> list[str]:
+    """Serial numbers of the RealSense cameras that are plugged in.
+
+    Raises:
+        ImportError: pyrealsense2 or the USB library that it needs is missing.
+    """
+    library = import_module("pyrealsense2")
+    devices = library.context().query_devices()
+    return [device.get_info(library.camera_info.serial_number) for device in devices]
+
+
+def camera_troubles(
+    source: str, devices: Sequence[str], serials: Callable[[], list[str]] = connected_serials
+) -> list[Trouble]:
+    """What is wrong with the cameras that the node is to open.
+
+    Args:
+        source: kind of source, as the node's parameter says it
+        devices: serial numbers, device files or a folder
+        serials: asks for the RealSense cameras that are there
+    """
+    if source.startswith("realsense"):
+        try:
+            there = serials()
+        except (ImportError, RuntimeError) as error:
+            return [
+                (True, f"RealSense cameras cannot be asked: {error}", "install pyrealsense2, libusb-1.0-0")
+            ]
+        told = ", ".join(there) or "none"
+        advice = f"plug it in, or put its serial number into the robot's file (connected: {told})"
+        return [(True, f"camera {name} is not connected", advice) for name in devices if name not in there]
+    advice = "check the name, the cable and the permissions"
+    return [(True, f"{name} is not there", advice) for name in devices if not Path(name).exists()]
+
+
+def calibration_troubles(
+    folder: Path, days: float, spec: PolicySpec | None, now_s: float | None = None
+) -> list[Trouble]:
+    """What is wrong with the calibration in ``folder``.
+
+    Args:
+        folder: what grasp-calibrate wrote
+        days: age in days from which it is old
+        spec: of the policy that is to see through these cameras; None where there is none
+        now_s: the time; None asks the machine
+    """
+    try:
+        calibration = read_stereo(folder)
+    except (CalibrationFileError, OSError) as error:
+        return [(True, str(error), _CALIBRATE)]
+    troubles: list[Trouble] = []
+    newest_s = max(path.stat().st_mtime for path in folder.glob("*.yaml"))
+    age_days = ((time.time() if now_s is None else now_s) - newest_s) / _DAY_S
+    if age_days > days:
+        text = f"{folder} is {age_days:.0f} days old; {days:g} are allowed"
+        troubles.append((False, text, "run grasp-calibrate check, or calibrate anew"))
+    if not has_hand_eye(calibration):
+        text = "the cameras' place is not known: extrinsics.yaml lacks the arm's base"
+        troubles.append((False, text, "run grasp-calibrate hand-eye"))
+    if spec is not None:
+        troubles += _contract_troubles(spec, calibration)
+    return troubles
+
+
+def _contract_troubles(spec: PolicySpec, calibration: StereoCalibration) -> list[Trouble]:
+    view = NominalView(spec.image_width, spec.image_height, spec.fovy_deg)
+    try:
+        check_cameras(spec, calibration, view)
+    except PolicyFileError as error:
+        return [(True, str(error), "move the cameras to where the policy expects them, or calibrate anew")]
+    return []

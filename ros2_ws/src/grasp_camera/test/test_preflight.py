@@ -1,0 +1,70 @@
+"""Cameras and calibration, looked at before a run."""
+
+import os
+from pathlib import Path
+
+import pytest
+from camera_samples import calibration
+
+from grasp_camera.preflight import calibration_troubles, camera_troubles
+from grasp_camera.stereo_calibration import write_stereo
+from grasp_description.cameras import STEREO_RIG
+from grasp_policy.testing import sample_spec
+from grasp_policy.workcell_contract import workcell_contract
+
+DAY_S = 86400.0
+CALIBRATED_S = 1_700_000_000.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A calibration of a pair 0.12 m apart, whose place is not known."""
+    write_stereo(tmp_path, calibration())
+    for path in tmp_path.glob("*.yaml"):
+        os.utime(path, (CALIBRATED_S, CALIBRATED_S))
+    return tmp_path
+
+
+def test_a_camera_that_is_not_plugged_in_is_named_with_those_that_are():
+    assert camera_troubles("realsense_pair", ["11", "22"], lambda: ["22", "11"]) == []
+    (grave, text, advice), *more = camera_troubles(
+        "realsense_pair", ["LEFT_SERIAL", "22"], lambda: ["22", "33"]
+    )
+    assert grave
+    assert not more
+    assert "LEFT_SERIAL is not connected" in text
+    assert "connected: 22, 33" in advice
+
+
+def test_where_cameras_cannot_be_asked_that_is_told():
+    def broken() -> list[str]:
+        raise ImportError("libusb-1.0.so.0 is missing")
+
+    assert "libusb-1.0.so.0 is missing" in camera_troubles("realsense_infrared", ["1"], broken)[0][1]
+
+
+def test_a_device_file_or_folder_has_to_be_there(tmp_path):
+    assert camera_troubles("recorded", [str(tmp_path)]) == []
+    assert "video9 is not there" in camera_troubles("v4l2_side_by_side", [str(tmp_path / "video9")])[0][1]
+
+
+def test_no_calibration_is_in_the_way_of_a_run(tmp_path):
+    ((grave, text, advice),) = calibration_troubles(tmp_path / "none", 30.0, None)
+    assert grave
+    assert "none" in text
+    assert "grasp-calibrate" in advice
+
+
+def test_an_old_calibration_and_one_without_the_cameras_place_are_only_warned_of(folder):
+    now_s = CALIBRATED_S + 31 * DAY_S
+    fresh = calibration_troubles(folder, 40.0, None, now_s)
+    old = calibration_troubles(folder, 30.0, None, now_s)
+    assert [(grave, "hand-eye" in advice) for grave, _, advice in fresh] == [(False, True)]
+    assert [grave for grave, _, _ in old] == [False, False]
+    assert "31 days old; 30 are allowed" in old[0][1]
+
+
+def test_cameras_that_stand_otherwise_than_the_policy_saw_are_in_the_way(folder):
+    write_stereo(folder, calibration(baseline_m=2.0 * STEREO_RIG.baseline_m))
+    found = calibration_troubles(folder, 40.0, sample_spec(workcell_contract()), CALIBRATED_S)
+    assert any(grave and "baseline_m" in text for grave, text, _ in found)

@@ -1,0 +1,5 @@
+"""See launch."""
+
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...
