@@ -168,7 +168,9 @@ def test_colcon_installs_executables_and_shared_files(built, package):
 def test_colcon_installs_launch_files_parameters_and_the_urdf(built):
     bringup = built / "grasp_bringup" / "share" / "grasp_bringup"
     for folder, pattern in (("launch", "*.launch.py"), ("config", "*.yaml")):
-        shipped = {path.name for path in (ROS_SOURCE / "grasp_bringup" / folder).glob(pattern)}
+        source = ROS_SOURCE / "grasp_bringup" / folder
+        shipped = {path.relative_to(source) for path in source.rglob(pattern)}
         assert shipped
-        assert {path.name for path in (bringup / folder).iterdir()} == shipped
+        installed = (path for path in (bringup / folder).rglob("*") if path.is_file())
+        assert {path.relative_to(bringup / folder) for path in installed} == shipped
     assert list((built / "grasp_description").glob("lib/python*/site-packages/grasp_description/urdf/*.urdf"))

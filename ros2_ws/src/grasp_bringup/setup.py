@@ -32,6 +32,7 @@ setup(
         "matplotlib>=3.8",
         "mcap>=1.6",
         "numpy>=1.26",
+        "onnxruntime>=1.20",
         "pyyaml>=6.0",
         "rich>=13.7",
         "grasp_control",

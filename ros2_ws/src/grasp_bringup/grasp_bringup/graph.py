@@ -14,6 +14,8 @@ from grasp_bringup.files import shared_file
 
 Value = bool | int | float | str | list[str]
 """What a parameter may be here."""
+RECORDER = "grasp_recorder"
+"""Name of the node that records."""
 ALONE = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 """Environment of a simulation: its joint commands must never reach a robot that listens on the network."""
 Arguments = TypeVar("Arguments")
@@ -267,7 +269,13 @@ def sim_graph(arguments: SimArguments) -> Graph:
         process(
             "grasp_task",
             "task_node",
-            {"episodes": arguments.episodes, "autostart": True, "report": str(report), "labels": labels},
+            {
+                "episodes": arguments.episodes,
+                "autostart": True,
+                "autostart_listener": "" if is_none(arguments.record) else RECORDER,
+                "report": str(report),
+                "labels": labels,
+            },
             ends_graph=True,
         ),
     ]
@@ -291,7 +299,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
 def recorder(recording: Path, files: tuple[Path, ...]) -> NodeProcess:
     """The node that records what decisions see into a file that does not exist yet."""
     module, told = "grasp_bringup.recorder_node", {"file": str(recording)}
-    return NodeProcess("grasp_bringup", "recorder_node", module, "grasp_recorder", files, told)
+    return NodeProcess("grasp_bringup", "recorder_node", module, RECORDER, files, told)
 
 
 def absolute(path: str) -> Path:

@@ -157,6 +157,8 @@ class Adversary:
 
     def request(self, dice: float) -> None:
         """Arming where needed; now and then something at a bad moment."""
+        if dice < 0.1:
+            self.core.interlock = ""
         if self.core.state is not State.ARMED and dice < 0.3:
             values = self.robot.tolist()
             if self.core.update_measurement(JOINT_NAMES, values, [0.0] * 23, self.now_s, self.now_s):
@@ -169,8 +171,13 @@ class Adversary:
                 lambda: self.core.disarm(now_s),
                 lambda: self.core.stop(now_s),
                 lambda: self.core.abandon("asked to"),
-            )[int(dice * 1e6) % 4]()
+                self.end_session,
+            )[int(dice * 1e6) % 5]()
             self.seen["requests"] += 1
+
+    def end_session(self) -> None:
+        """The arm takes no commands, for a while."""
+        self.core.interlock = "the arm's session is MONITORING_READY"
 
     def arm(self) -> None:
         self.seen["requests"] += 1

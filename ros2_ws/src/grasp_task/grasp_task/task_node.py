@@ -56,6 +56,7 @@ from grasp_task.scoring import EpisodeScorer
 _LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _TICK_S = 0.02
+_IMAGES = "/stereo/left/image_rect"
 """s of wall time between looks at the limits"""
 _EXPLANATION_S = 0.3
 """s of wall time that the cause of a stop may come after the stop"""
@@ -98,8 +99,8 @@ class TaskNode(Node):
         self._publish_state()
         self._publish_score()
         self._save()
-        if self.parameters.autostart:
-            self._dispatch(Start())
+        self._starting = self.parameters.autostart
+        self._start_by_itself()
 
     def _make_publishers(self) -> None:
         self._target_publisher = self.create_publisher(JointTrajectory, "/policy/joint_target", 1)
@@ -180,7 +181,19 @@ class TaskNode(Node):
         response.message = why or f"state {self.state.phase.value}"
         return response
 
+    def _start_by_itself(self) -> None:
+        """Begin, once whoever must not miss anything listens."""
+        listener = self.parameters.autostart_listener
+        if self._starting and (not listener or self._hears_images(listener)):
+            self._starting = False
+            self._dispatch(Start())
+
+    def _hears_images(self, node: str) -> bool:
+        listeners = self.get_subscriptions_info_by_topic(_IMAGES)
+        return any(found.node_name == node for found in listeners)
+
     def _on_tick(self) -> None:
+        self._start_by_itself()
         self._desk.poll()
         if self._unexplained is not None and time.monotonic() > self._unexplained[1]:
             self._explain(self._unexplained[0], "")
