@@ -1,0 +1,1 @@
+"""Studies: comparisons of trainings, over several seeds, each as one command."""
