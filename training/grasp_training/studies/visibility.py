@@ -16,7 +16,8 @@ from grasp_description.scene import OBJECT_GEOMS, TABLE_GEOM, apply_object, buil
 from grasp_training.evaluation import Episode
 
 VIEW = replace(STEREO_RIG, width=128, height=96)
-"""The workcell's left camera in its nominal place, finer than policies see: a share of few pixels is coarse."""
+"""The workcell's left camera in its nominal place; finer than policies see, as a share of few pixels is
+coarse."""
 BEFORE_LIFT_S = 0.5
 _SAME_DEPTH_M = 1e-4
 """m, depths that differ by less are of one surface"""
