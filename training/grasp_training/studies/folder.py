@@ -50,10 +50,9 @@ class StudyFolder:
             ConfigurationError: it goes on with other settings, which its complete stages do not have.
         """
         if resume:
-            saved = self.load_config(kind)
-            changed = differences(
-                *({n: v for n, v in c.items() if n not in may_change} for c in (saved, config))
-            )
+            kept = {name: value for name, value in self.load_config(kind).items() if name not in may_change}
+            now = {name: value for name, value in config.items() if name not in may_change}
+            changed = differences(kept, now)
             if changed:
                 raise ConfigurationError(
                     f"The study in {self.path} has other settings ({'; '.join(changed)}), which its results "

@@ -136,9 +136,13 @@ class ObservabilityStudy:
 
     def _run_names(self) -> list[str]:
         """Names of the runs that the study is to make."""
-        pairs = [(kind, seed) for kind in KINDS for seed in range(self.config.seeds)]
-        teachers = [self._teacher(*pair).run for pair in pairs if not given_teacher(self.config, *pair)]
-        return teachers + [self._student(*pair).run for pair in pairs]
+        names = []
+        for kind in KINDS:
+            for seed in range(self.config.seeds):
+                if given_teacher(self.config, kind, seed) is None:
+                    names.append(self._teacher(kind, seed).run)
+                names.append(self._student(kind, seed).run)
+        return names
 
     def run(self) -> dict[str, Result]:
         """Do every stage that is missing, seed by seed, and return the results of all by name."""

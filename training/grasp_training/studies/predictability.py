@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rsl_rl.models import MLPModel
 from tensordict import TensorDict
-from torch import nn
 
 from grasp_training.evaluation import EpisodeSchedule
 from grasp_training.evaluation.actors import Transition
+from grasp_training.learning import StereoStudent
 from grasp_training.studies.statistics import Estimate, bootstrap
 from grasp_training.tasks import NUM_ACTIONS, GraspEnv
 
@@ -124,8 +125,8 @@ class ComparingActor:
 
     def __init__(
         self,
-        teacher: nn.Module,
-        student: nn.Module,
+        teacher: MLPModel,
+        student: StereoStudent,
         schedule: EpisodeSchedule,
         teacher_acts: bool,
         groups: tuple[str, ...],
