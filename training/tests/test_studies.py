@@ -415,3 +415,19 @@ def test_the_command_names_its_studies(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["study", "--help"]) == 0
     assert "observability|batch" in capsys.readouterr().out
     assert main(["study", "nothing"]) == 2
+
+
+@pytest.mark.slow
+def test_a_small_study_of_the_real_task_ends_with_policy_files_and_all_figures(tmp_path: Path) -> None:
+    counts = ["--teacher-iterations", "1", "--student-iterations", "1", "--episodes", "1", "--threads", "1"]
+    counts += ["--explanation-episodes", "1", "--vision-episodes", "1", "--vision-every-steps", "50"]
+    folders = ["--runs-folder", str(tmp_path / "runs"), "--output", str(tmp_path / "see")]
+    assert main(["study", "observability", *folders, "--preset", "smoke", *counts]) == 0
+    figures = json.loads((tmp_path / "see" / "figures.json").read_text())
+    for kind in ("state", "depth"):
+        assert (tmp_path / "see" / "models" / f"{kind}-student-0.onnx").exists()
+        assert figures[kind]["student_success"]["episodes"] == 1
+        assert 0.0 < figures[kind]["visible"]["until_lift"]["value"] <= 1.0
+        for who_acts in ("student acts", "teacher acts"):
+            assert figures[kind][who_acts]["explained"]["hand"]["value"] <= 1.0
+            assert 0.0 < figures[kind][who_acts]["error"]["palm rotation"]["value"] <= 2.0

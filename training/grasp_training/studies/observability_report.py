@@ -20,6 +20,8 @@ from grasp_training.studies.statistics import Estimate, bootstrap, bootstrap_dif
 
 _WHO_ACTS = ("student acts", "teacher acts")
 _COLOURS = {"state": "#b06a1c", "depth": "#4a6fa5"}
+_SHARES = (-0.03, 1.03)
+"""range of an axis of shares: lines at 0 and 1 are seen"""
 _VISION = {
     "until_lift": "until the lift, or the end",
     "until_lift_of_lifted": "until the lift, where there is one",
@@ -231,8 +233,8 @@ def _draw_success(axis: Any, findings: Findings) -> None:
             for seed, values in findings.outcomes(kind, role).items():
                 axis.plot(middle - 0.1 + 0.06 * seed, values.mean(), "o", color="black", markersize=3)
     axis.set_xticks(range(len(roles)), ["teachers", "their students"])
-    axis.set(title="Success on held-out objects (dots: seeds)", ylim=(0, 1))
-    _finish(axis)
+    axis.set_ylim(*_SHARES)
+    _finish(axis, "Success on held-out objects (dots: seeds)")
 
 
 def _draw_explained(axis: Any, findings: Findings) -> None:
@@ -246,9 +248,8 @@ def _draw_explained(axis: Any, findings: Findings) -> None:
             axis.bar(middle, found.value, 0.36, color=_COLOURS[kind], alpha=0.7, label=label)
             axis.plot([middle, middle], [found.low, found.high], color="black", linewidth=1.2)
     axis.set_xticks(range(len(ACTION_GROUPS)), list(ACTION_GROUPS))
-    axis.set(title="Teacher's action: variance that the student explains")
     axis.axhline(0, color="black", linewidth=0.6)
-    _finish(axis)
+    _finish(axis, "Teacher's action: variance that the student explains")
 
 
 def _draw_visible(axis: Any, findings: Findings) -> None:
@@ -257,11 +258,12 @@ def _draw_visible(axis: Any, findings: Findings) -> None:
         if len(times):
             axis.plot(times, mean, color=_COLOURS[kind], label=f"{kind} teacher")
             axis.fill_between(times, low, high, color=_COLOURS[kind], alpha=0.2, linewidth=0)
-    axis.set(title="Object's pixels left visible by the robot", xlabel="s", ylim=(0, 1))
-    _finish(axis)
+    axis.set(xlabel="s", ylim=_SHARES)
+    _finish(axis, "Object's pixels left visible by the robot")
 
 
-def _finish(axis: Any) -> None:
+def _finish(axis: Any, title: str) -> None:
+    axis.set_title(title, fontsize=10)
     axis.grid(alpha=0.3)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(fontsize=8)
