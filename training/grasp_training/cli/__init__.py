@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("grasp_training.cli.export", "write a student to one policy file (ONNX) with its model card"),
     "evaluate": ("grasp_training.cli.evaluate", "score a policy file in the task"),
     "compare": ("grasp_training.cli.compare", "draw the learning curves of several runs"),
+    "study": ("grasp_training.cli.study", "compare kinds of teachers, or batches, over several seeds"),
     "bench": (
         "grasp_training.cli.bench",
         "measure what simulating costs, and what disaggregation costs and gains",

@@ -12,7 +12,7 @@ from grasp_training.evaluation.episodes import Episode, run_episodes
 from grasp_training.evaluation.schedule import EpisodeSchedule
 from grasp_training.evaluation.scores import KNOWN, NEW, Summary
 from grasp_training.evaluation.subjects import Subject
-from grasp_training.tasks import CurriculumConfig, TaskConfig, make_env
+from grasp_training.tasks import CurriculumConfig, GraspEnv, ImageConfig, TaskConfig, make_env
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,7 @@ def evaluate(
         ValueError: the object set does not exist, or a number is out of its range.
         GraspError: the policy's answer is not finite.
     """
-    if not 0.0 <= config.level <= 1.0:
-        raise ValueError(f"level is {config.level}; expected 0 (nominal) to 1 (full randomization)")
-    for name in ("episodes", "num_envs", "threads"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} is {getattr(config, name)}; expected at least 1")
-    task = replace(
-        TaskConfig(object_seed=subject.object_seed, image=subject.image, threads=config.threads),
-        curriculum=CurriculumConfig(start_level=config.level, step=0.0),
-    )
-    # As few environments as give the same number of rounds.
-    num_envs = math.ceil(config.episodes / math.ceil(config.episodes / config.num_envs))
-    objects = object_set(config.objects, task.object_seed)
-    schedule = EpisodeSchedule(objects, task.randomization, config.seed, num_envs, config.episodes)
-    env = make_env(task, num_envs, subject.groups, config.objects, config.seed, schedule)
+    env, schedule = evaluation_episodes(config, subject.groups, subject.object_seed, subject.image)
     try:
         episodes = run_episodes(env, subject.make_actor(env, config.threads), schedule, report)
     except PolicyOutputError as error:
@@ -102,7 +89,37 @@ def evaluate(
         "episodes": config.episodes,
         "seed": config.seed,
         "randomization level": config.level,
-        "object seed": task.object_seed,
-        "episode length": f"{task.episode_length_s} s at {task.control_rate_hz} Hz",
+        "object seed": env.cfg.object_seed,
+        "episode length": f"{env.cfg.episode_length_s} s at {env.cfg.control_rate_hz} Hz",
     }
     return Evaluation(subject.name, subject.facts, settings, episodes)
+
+
+def evaluation_episodes(
+    config: EvaluationConfig, groups: tuple[str, ...], object_seed: int, image: ImageConfig
+) -> tuple[GraspEnv, EpisodeSchedule]:
+    """Environments at the start of the episodes that count, and the schedule of these.
+
+    Args:
+        config: what is run.
+        groups: observation groups to give.
+        object_seed: seed of the object sets.
+        image: size of images.
+
+    Raises:
+        ValueError: the object set does not exist, or a number is out of its range.
+    """
+    if not 0.0 <= config.level <= 1.0:
+        raise ValueError(f"level is {config.level}; expected 0 (nominal) to 1 (full randomization)")
+    for name in ("episodes", "num_envs", "threads"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} is {getattr(config, name)}; expected at least 1")
+    task = replace(
+        TaskConfig(object_seed=object_seed, image=image, threads=config.threads),
+        curriculum=CurriculumConfig(start_level=config.level, step=0.0),
+    )
+    # As few environments as give the same number of rounds.
+    num_envs = math.ceil(config.episodes / math.ceil(config.episodes / config.num_envs))
+    objects = object_set(config.objects, task.object_seed)
+    schedule = EpisodeSchedule(objects, task.randomization, config.seed, num_envs, config.episodes)
+    return make_env(task, num_envs, groups, config.objects, config.seed, schedule), schedule
