@@ -9,7 +9,7 @@ import pytest
 from toy_environment import ToyEnv, ToyTask, make_toy_env
 
 from grasp_training.cli import COMMANDS, distill, main, train
-from grasp_training.runs import RunFolder, save_yaml
+from grasp_training.runs import RunFolder
 
 
 @pytest.fixture
@@ -96,14 +96,11 @@ def test_a_student_whose_images_the_robot_does_not_have_is_refused_at_once(
     arguments = ["distill", "--teacher", "one", "--run", "two", "--preset", "smoke", "--iterations", "1"]
     assert main(arguments) == 1
     assert "task.image is 160×120 px; the robot's cameras give 64×48" in capsys.readouterr().err
-    small = ["--task.image.width", "64", "--task.image.height", "48"]
-    folder = RunFolder(runs / "one")
-    saved = folder.load_config("teacher")
-    assert main([*arguments, *small]) == 0, "this teacher sees no images"
-    saved["training"]["observe"] = "depth"
-    save_yaml(folder.config_path, saved)
-    assert main([*arguments, *small]) == 1
-    assert "teacher 'one' sees depth of 160×120 px" in capsys.readouterr().err
+    arguments += ["--task.image.width", "64", "--task.image.height", "48"]
+    assert main([*arguments, "--task.depth-image.width", "50"]) == 1
+    told = "task.depth_image is 50×36 px; teacher 'one' sees depth of 48×36 px"
+    assert told in capsys.readouterr().err
+    assert main(arguments) == 0
 
 
 @pytest.mark.parametrize(

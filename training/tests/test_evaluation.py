@@ -307,12 +307,12 @@ def test_a_teacher_is_loaded_as_it_was_saved_and_acts_by_its_mean(teacher_run):
 def test_a_teacher_from_depth_is_shown_images_of_the_size_that_it_learnt_from(tmp_path):
     folder = RunFolder(tmp_path / "depth")
     config = replace(teacher_preset("smoke", "depth"), observe="depth")
-    task = replace(SHORT, image=ImageConfig(40, 30))
+    task = replace(SHORT, depth_image=ImageConfig(40, 30))
     folder.save_config("teacher", config, task, {})
     content = {"actor_state_dict": untrained_network(config, task).state_dict(), "iteration": 1}
     folder.checkpoints().save(1, content)
     subject = open_subject(folder.path)
-    assert subject.image == task.image
+    assert subject.depth_image == task.depth_image
     assert len(evaluate(subject, EvaluationConfig(episodes=1, num_envs=1)).episodes) == 1
 
 

@@ -327,8 +327,8 @@ def test_the_fakes_negative_depth_becomes_metres_ahead_and_nothing_becomes_zero(
         "end_access_image_tensors",
     ]
     assert depth is not None
-    assert depth.shape == (ENVS, 2, 6, 8)
-    assert depth[1, 1, 3, 4] == 1.75
+    assert depth.shape == (ENVS, 1, 6, 8)
+    assert depth[1, 0, 3, 4] == 1.5
     assert (depth[:, :, 0, 0] == 0).all()
     assert rgb.shape == (ENVS, 2, 6, 8, 3)
     assert rgb[2, 0, 5, 7].tolist() == [14, 24, 34]

@@ -19,7 +19,7 @@ def test_the_task_runs_episodes_with_a_fake_isaac_gym(tmp_path: Path) -> None:
     python = make_fake_python(tmp_path)
     task = TaskConfig(
         episode_length_s=0.2,
-        image=ImageConfig(8, 6),
+        depth_image=ImageConfig(8, 6),
         simulator="isaacgym",
         isaacgym=IsaacGymConfig(str(python.path), objects_per_env=2),
     )

@@ -59,6 +59,18 @@ def simulator_at_start(count: int, rig: StereoRig = STEREO_RIG, first: int = 0, 
     return simulator, start
 
 
+def depth_of_both_eyes(simulator: MujocoSimulator, rig: StereoRig) -> torch.Tensor:
+    """Depth (n, 2, H, W) as seen from the left camera's place, then from the right one's."""
+    everything, looks = torch.arange(simulator.num_envs), nominal(simulator, rig)
+    found = []
+    for positions in (looks.camera_position, looks.camera_position.flip(1)):
+        simulator.randomize_appearance(everything, replace(looks, camera_position=positions))
+        _, depth = simulator.render()
+        assert depth is not None
+        found.append(depth)
+    return torch.cat(found, dim=1)
+
+
 def plain_model(index: int, start, row: int, rig: StereoRig) -> tuple[mujoco.MjModel, mujoco.MjData]:
     """One compiled scene in plain MuJoCo, posed as the simulation."""
     model = build_model(rig=rig)
@@ -171,26 +183,37 @@ def test_kernels_are_generated_one_at_a_time(monkeypatch):
     assert all(np.array_equal(image, images[0]) for image in images)
 
 
-def test_depth_without_colour_is_the_left_cameras():
-    count = 3
-    both, start = simulator_at_start(count)
+def test_depth_is_of_what_there_is_wherever_objects_are_drawn():
+    count = 4
+    simulator, start = simulator_at_start(count)
     alone = MujocoSimulator(count, OBJECTS, images=True, depth=True, rgb=False, threads=1)
     alone.reset(torch.arange(count), start)
     alone.randomize_appearance(torch.arange(count), nominal(alone))
-    _, expected = both.render()
-    rgb, depth = alone.render()
-    assert expected is not None
-    assert depth is not None
-    assert rgb.shape[1] == 0
-    assert torch.equal(depth, expected[:, :1])
+    rgb, depth = simulator.render()
+    elsewhere = EpisodeSampler(OBJECTS, RandomizationConfig(), 3).pose_anywhere(torch.arange(count))
+    drawn, same = simulator.render(elsewhere)
+    assert not torch.equal(drawn, rgb)
+    assert torch.equal(same, depth)
+    no_colour, expected = alone.render()
+    assert no_colour is None
+    assert torch.equal(depth, expected), "with or without colour"
+
+
+def test_depth_may_have_a_size_of_its_own():
+    simulator = MujocoSimulator(1, OBJECTS, images=True, depth=True, threads=1, depth_rig=LARGE)
+    rgb, depth = simulator.render()
+    assert rgb.shape[2:4] == (STEREO_RIG.height, STEREO_RIG.width)
+    assert depth.shape == (1, 1, LARGE.height, LARGE.width)
+
+
+def test_a_renderer_of_nothing_is_refused():
     with pytest.raises(ValueError, match="expected one of them at least"):
         StereoRenderer(1, rgb=False)
 
 
 def test_depth_is_what_plain_mujocos_rays_hit():
     simulator, start = simulator_at_start(1, LARGE, first=4)
-    _, depth = simulator.render()
-    assert depth is not None
+    depth = depth_of_both_eyes(simulator, LARGE)
     model, data = plain_model(4, start, 0, LARGE)
     fx, fy, cx, cy = LARGE.intrinsics()
     rotation, geom = LARGE.rotation(), np.zeros(1, np.int32)
@@ -211,13 +234,11 @@ def test_depth_is_what_plain_mujocos_rays_hit():
 def test_disparity_of_the_object_is_baseline_times_focal_length_over_depth():
     """A pixel of the left image, shifted by the disparity, meets the same surface in the right image."""
     with_object, start = simulator_at_start(1, LARGE, first=6)
-    _, depth = with_object.render()
-    assert depth is not None
+    depth = depth_of_both_eyes(with_object, LARGE)
     without, _ = simulator_at_start(1, LARGE, first=6)
     away = replace(start, object_position=start.object_position + torch.tensor([0.0, 3.0, 0.0]))
     without.reset(torch.arange(1), away)
-    _, empty = without.render()
-    assert empty is not None
+    empty = depth_of_both_eyes(without, LARGE)
     left, right = depth[0].numpy()
     mask = [np.abs(seen - bare) > 1e-4 for seen, bare in zip(depth[0].numpy(), empty[0].numpy(), strict=True)]
     assert mask[0].sum() > 100
@@ -331,7 +352,7 @@ def test_task_gives_stereo_and_depth_in_their_shapes():
     height, width = STEREO_RIG.height, STEREO_RIG.width
     assert observations["stereo"].shape == (2, 2, height, width, 3)
     assert observations["stereo"].dtype == torch.uint8
-    assert observations["depth"].shape == (2, 1, height, width)
+    assert observations["depth"].shape == (2, 1, 36, 48)
     assert observations["depth"].dtype == torch.float32
     table = observations["depth"][observations["depth"] > 0]
     assert 0.2 < table.min() < table.max() < 10.0
@@ -339,7 +360,8 @@ def test_task_gives_stereo_and_depth_in_their_shapes():
 
 @pytest.mark.parametrize(("width", "height"), [(160, 120), (320, 240)])
 def test_images_are_of_the_size_that_the_task_says(width: int, height: int):
-    config = TaskConfig(threads=1, image=ImageConfig(width, height))
+    size = ImageConfig(width, height)
+    config = TaskConfig(threads=1, image=size, depth_image=size)
     observations = make_env(config, 1, ("stereo", "depth"), "training", 0).get_observations()
     assert observations["stereo"].shape == (1, 2, height, width, 3)
     assert observations["depth"].shape == (1, 1, height, width)
@@ -350,5 +372,7 @@ def test_images_are_of_the_size_that_the_task_says(width: int, height: int):
 
 
 def test_images_without_pixels_are_refused():
-    with pytest.raises(ConfigurationError, match=r"image\.height is 0 px; at least 1"):
-        make_env(TaskConfig(image=ImageConfig(64, 0)), 1, ("depth",), "training", 0)
+    with pytest.raises(ConfigurationError, match=r"\bimage\.height is 0 px; at least 1"):
+        make_env(TaskConfig(image=ImageConfig(64, 0)), 1, ("stereo",), "training", 0)
+    with pytest.raises(ConfigurationError, match=r"depth_image\.width is 0 px; at least 1"):
+        make_env(TaskConfig(depth_image=ImageConfig(0, 48)), 1, ("depth",), "training", 0)

@@ -137,7 +137,7 @@ def test_a_plan_shows_every_placement_and_mode_at_every_size_of_images() -> None
     assert [row["placement"] for row in found if row["best"]] == ["data-parallel:4"]
     state = make_plan(small_teacher("plan"), TaskConfig(), nobody, 4, 80e9, measure=made_up)
     assert list(state.costs) == ["state"]
-    odd = TaskConfig(image=ImageConfig(100, 70))
+    odd = TaskConfig(depth_image=ImageConfig(100, 70))
     assert "depth 100×70" in make_plan(config, odd, nobody, 4, 80e9, measure=made_up).costs
 
 

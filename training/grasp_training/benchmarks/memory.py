@@ -131,7 +131,7 @@ def compare_memory(command: Memory) -> Table:
         checkpoint=CheckpointConfig(interval_iterations=1),
         ppo=PpoConfig(epochs=1),  # each takes the same memory
     )
-    task = TaskConfig(threads=command.threads, image=ImageConfig(*command.image))
+    task = TaskConfig(threads=command.threads, depth_image=ImageConfig(*command.image))
     sizes = measured_sizes(task, command.observe == "depth")
     print(f"Measuring parts with {sizes[0]} and {sizes[1]} environments", flush=True)
     costs = measure(config, task, make_env, sizes, command.modes)

@@ -54,7 +54,7 @@ def draw_side_by_side(
         ConfigurationError: the device is not there, or images have no pixels.
     """
     objects = object_set("training")
-    simulation = Simulation(objects, rgb=True, depth=True, rig=image.rig)
+    simulation = Simulation(objects, rgb=True, depth=True, rig=image.rig(), depth_rig=image.rig())
     simulators = [make_simulator(name, scenes, simulation, warp=warp) for name in _COMPARED]
     sampler = EpisodeSampler(objects, RandomizationConfig(), seed=0)
     start = sampler.reset_state(torch.arange(scenes), 1.0)
@@ -73,6 +73,7 @@ def _images(simulator: Simulator, start: ResetState, looks: Appearance) -> tuple
     simulator.reset(everything, moved(start, simulator.device))
     simulator.randomize_appearance(everything, moved(looks, simulator.device))
     rgb, depth = simulator.render()
+    assert rgb is not None
     assert depth is not None
     return rgb.cpu(), depth.cpu()
 

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from grasp_training.benchmarks.motions import rummage
 from grasp_training.planning import in_process, resident_bytes
-from grasp_training.tasks import GraspEnv, TaskConfig, make_env
+from grasp_training.tasks import GraspEnv, ImageConfig, TaskConfig, make_env
+from grasp_training.tasks.observations import STEREO
 
 Observed = Literal["depth", "stereo"]
 _STATE = ("proprioception", "privileged")
@@ -84,7 +85,7 @@ def simulation_cost(task: TaskConfig, num_envs: int, observed: Observed | None, 
         task.simulator,
         taken.device,
         num_envs,
-        f"{observed} {task.image}" if observed else "none",
+        f"{observed} {task.image if observed == STEREO else task.depth_image}" if observed else "none",
         taken.physics_s,
         taken.render_s,
         taken.step_s,
@@ -148,7 +149,8 @@ def _memory(device: torch.device, before: float) -> float:
 
 def with_image(task: TaskConfig, width: int, height: int) -> TaskConfig:
     """Return the task with images of this size."""
-    return replace(task, image=replace(task.image, width=width, height=height))
+    size = ImageConfig(width, height)
+    return replace(task, image=size, depth_image=size)
 
 
 def simulation_table(costs: list[SimulationCost]) -> Table:

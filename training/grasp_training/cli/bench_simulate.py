@@ -80,7 +80,7 @@ def _check(command: BenchSimulate) -> None:
         if getattr(command, name) < 1:
             raise ConfigurationError(f"--{name} is {getattr(command, name)}; expected at least 1")
     for image in command.image:
-        _task(TaskConfig(), image).image.rig  # noqa: B018  # raises
+        _task(TaskConfig(), image).image.rig()  # raises
 
 
 def _task(task: TaskConfig, image: str) -> TaskConfig:

@@ -14,7 +14,7 @@ from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults,
 from grasp_training.learning import StudentConfig, student_preset, train_student
 from grasp_training.learning.placed import train_placed
 from grasp_training.planning import resolve_placement
-from grasp_training.runs import ConfigurationError, run_folder
+from grasp_training.runs import ConfigurationError
 from grasp_training.tasks import ImageConfig, TaskConfig, make_env
 
 
@@ -70,10 +70,8 @@ def _check_images(early: Preliminary, task: TaskConfig) -> None:
         )
     if not early.teacher or early.resume:
         return
-    seen = saved_task(early, "teacher", early.teacher, TaskConfig).image
-    saved = run_folder(early.runs_folder, early.teacher).load_config("teacher")
-    if saved["training"]["observe"] == "depth" and seen != task.image:
+    seen = saved_task(early, "teacher", early.teacher, TaskConfig).depth_image
+    if task.depth_image != seen:
         raise ConfigurationError(
-            f"task.image is {task.image} px; teacher '{early.teacher}' sees depth of {seen} px, and both see "
-            "images of one size"
+            f"task.depth_image is {task.depth_image} px; teacher '{early.teacher}' sees depth of {seen} px"
         )

@@ -79,7 +79,8 @@ def evaluate(
         ValueError: the object set does not exist, or a number is out of its range.
         GraspError: the policy's answer is not finite.
     """
-    env, schedule = evaluation_episodes(config, subject.groups, subject.object_seed, subject.image)
+    sizes = subject.image, subject.depth_image
+    env, schedule = evaluation_episodes(config, subject.groups, subject.object_seed, *sizes)
     try:
         episodes = run_episodes(env, subject.make_actor(env, config.threads), schedule, report)
     except PolicyOutputError as error:
@@ -96,7 +97,11 @@ def evaluate(
 
 
 def evaluation_episodes(
-    config: EvaluationConfig, groups: tuple[str, ...], object_seed: int, image: ImageConfig
+    config: EvaluationConfig,
+    groups: tuple[str, ...],
+    object_seed: int,
+    image: ImageConfig,
+    depth_image: ImageConfig,
 ) -> tuple[GraspEnv, EpisodeSchedule]:
     """Environments at the start of the episodes that count, and the schedule of these.
 
@@ -104,7 +109,8 @@ def evaluation_episodes(
         config: what is run.
         groups: observation groups to give.
         object_seed: seed of the object sets.
-        image: size of images.
+        image: size of stereo images.
+        depth_image: size of depth images.
 
     Raises:
         ValueError: the object set does not exist, or a number is out of its range.
@@ -115,7 +121,7 @@ def evaluation_episodes(
         if getattr(config, name) < 1:
             raise ValueError(f"{name} is {getattr(config, name)}; expected at least 1")
     task = replace(
-        TaskConfig(object_seed=object_seed, image=image, threads=config.threads),
+        TaskConfig(object_seed=object_seed, image=image, depth_image=depth_image, threads=config.threads),
         curriculum=CurriculumConfig(start_level=config.level, step=0.0),
     )
     # As few environments as give the same number of rounds.

@@ -30,7 +30,9 @@ class Subject:
     object_seed: int
     """seed of the object sets it was trained with: held-out is a promise within one seed"""
     image: ImageConfig
-    """size of the images that it was trained with"""
+    """size of the stereo images that it was trained with"""
+    depth_image: ImageConfig
+    """size of the depth images that it was trained with, if any"""
     make_actor: Callable[[GraspEnv, int], Actor]
     """makes the actor for environments, with a number of threads"""
 
@@ -66,6 +68,7 @@ def _policy_file(path: Path) -> Subject:
         groups=PolicyFileActor.groups,
         object_seed=TaskConfig().object_seed,
         image=ImageConfig(policy.spec.image_width, policy.spec.image_height),
+        depth_image=TaskConfig().depth_image,
         make_actor=lambda env, threads: PolicyFileActor(policy, env.num_envs, threads),
     )
 
@@ -91,6 +94,7 @@ def _teacher(folder: RunFolder) -> Subject:
         groups=groups,
         object_seed=task.object_seed,
         image=task.image,
+        depth_image=task.depth_image,
         make_actor=make_actor,
     )
 

@@ -44,7 +44,7 @@ def measured_sizes(task: Any, observes_images: bool) -> tuple[int, int]:
     """Return the numbers of environments at which a task's costs are measured."""
     if not observes_images:
         return _STATE_SIZES
-    first = max(8, 2 * math.ceil(_IMAGE_BYTES / (task.image.width * task.image.height) / 2))
+    first = max(8, 2 * math.ceil(_IMAGE_BYTES / (task.depth_image.width * task.depth_image.height) / 2))
     return first, 3 * first
 
 
@@ -124,8 +124,8 @@ def make_plan(
     tasks: dict[str, TaskConfig] = {config.observe: task}
     images = DEPTH in config.observation_groups()
     if images:
-        sizes = dict.fromkeys((*IMAGES, task.image))
-        tasks = {f"{config.observe} {image}": dataclasses.replace(task, image=image) for image in sizes}
+        sizes = dict.fromkeys((*IMAGES, task.depth_image))
+        tasks = {f"{config.observe} {image}": dataclasses.replace(task, depth_image=image) for image in sizes}
     costs = {}
     for observed, own in tasks.items():
         counts = measured_sizes(own, images)

@@ -113,12 +113,12 @@ class Simulator(Protocol):
 
     def render(
         self, object_pose: tuple[torch.Tensor, torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Images of the current state: rgb uint8 (n, 2, H, W, 3) left and right, or (n, 0, H, W, 3); depth
-        float32 (n, 2, H, W) in m, of the left camera alone (n, 1, H, W) where there is no colour, or None.
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Images of the current state: rgb uint8 (n, 2, H, W, 3), left and right; depth float32 (n, 1, H, W)
+        in m, of the left camera. None for what the simulator was not made to give.
 
         Args:
-            object_pose: positions (n, 3) in m and quaternions (n, 4) at which objects are drawn, instead of
-                where they are.
+            object_pose: positions (n, 3) in m and quaternions (n, 4) at which objects are drawn in colour,
+                instead of where they are. Depth is of what there is.
         """
         ...

@@ -27,7 +27,9 @@ class Simulation:
     scene: SceneConfig = DEFAULT_SCENE
     """gains and contacts"""
     rig: StereoRig = STEREO_RIG
-    """cameras"""
+    """cameras, with the size of stereo images"""
+    depth_rig: StereoRig = STEREO_RIG
+    """cameras, with the size of depth images"""
 
 
 def make_simulator(
@@ -59,6 +61,7 @@ def make_simulator(
         "rgb": simulation.rgb,
         "scene": simulation.scene,
         "rig": simulation.rig,
+        "depth_rig": simulation.depth_rig,
     }
     if name == "mujoco":
         return MujocoSimulator(num_envs, simulation.objects, threads=threads, **parts)

@@ -1,5 +1,7 @@
 """The default backend: ``mujoco.batch`` on a thread pool, images by MuJoCo Warp's ray tracer on the CPU."""
 
+import dataclasses
+
 import mujoco
 import numpy as np
 import torch
@@ -33,9 +35,11 @@ class MujocoSimulator:
         objects: the objects that resets choose from.
         substeps: physics steps a control step.
         images: whether ``render`` will be used; keeps the poses of all geoms at hand.
-        depth: whether ``render`` gives depth too.
+        depth: whether ``render`` gives depth too, of the left camera.
         rgb: whether ``render`` gives colour.
         threads: threads of physics and of rendering.
+        rig: the cameras.
+        depth_rig: the cameras with the size of depth images, where it is another.
     """
 
     device = torch.device("cpu")
@@ -51,12 +55,13 @@ class MujocoSimulator:
         threads: int = 2,
         scene: SceneConfig = DEFAULT_SCENE,
         rig: StereoRig = STEREO_RIG,
+        depth_rig: StereoRig | None = None,
     ):
         if num_envs < 1:
             raise ValueError(f"MujocoSimulator got num_envs={num_envs}; expected at least 1")
         self.num_envs, self.objects, self.substeps = num_envs, objects, substeps
         self.model = build_model(scene, rig)
-        self._rig, self._threads, self._depth, self._rgb = rig, threads, depth, rgb
+        self._rig = rig
         self._batch = Batch(self.model, nsim=num_envs, nthread=threads, persistent=True)
         self._qpos, self._qvel, self._ctrl = (self._batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
         self._xpos, self._xmat, self._sensors = (
@@ -81,6 +86,9 @@ class MujocoSimulator:
         self.robot_geoms = torch.tensor([geom not in free for geom in range(self.model.ngeom)])
         if images:
             self._start_images()
+            self._stereo = StereoRenderer(num_envs, rig, threads) if rgb else None
+            seen = depth_rig or rig
+            self._depth = StereoRenderer(num_envs, seen, threads, depth=True, rgb=False) if depth else None
         self._qpos[:, :_JOINTS] = HOME_POSITION
         self._ctrl[:] = HOME_POSITION
 
@@ -157,7 +165,6 @@ class MujocoSimulator:
         self._light_position = np.tile(self.model.light_pos[0], (n, 1))
         self._light_direction = np.tile(self.model.light_dir[0], (n, 1))
         self._light_diffuse = np.tile(self.model.light_diffuse[0], (n, 1))
-        self._renderer = StereoRenderer(n, rig, threads=self._threads, depth=self._depth, rgb=self._rgb)
 
     def randomize_appearance(self, env_ids: torch.Tensor, appearance: Appearance) -> None:
         """See ``Simulator``."""
@@ -171,17 +178,23 @@ class MujocoSimulator:
 
     def render(
         self, object_pose: tuple[torch.Tensor, torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """See ``Simulator``."""
         if not self._images:
             raise RuntimeError("render() of a MujocoSimulator that was made with images=False")
-        fields = self._fields
-        xpos, xmat = self._geom_xpos, self._geom_xmat
+        scene = self._scene()
+        depth = None if self._depth is None else self._depth.render(scene)[1]
         if object_pose is not None:
             xpos, xmat = self._move_objects(*object_pose)
-        scene = SceneState(
-            geom_xpos=xpos,
-            geom_xmat=xmat,
+            scene = dataclasses.replace(scene, geom_xpos=xpos, geom_xmat=xmat)
+        rgb = None if self._stereo is None else self._stereo.render(scene)[0]
+        return _tensor(rgb), _tensor(depth)
+
+    def _scene(self) -> SceneState:
+        fields = self._fields
+        return SceneState(
+            geom_xpos=self._geom_xpos,
+            geom_xmat=self._geom_xmat,
             object_type=fields["geom_type"][self._object_index],
             object_size=fields["geom_size"][self._object_index],
             geom_rgba=self._rgba,
@@ -191,8 +204,6 @@ class MujocoSimulator:
             light_direction=self._light_direction,
             light_diffuse=self._light_diffuse,
         )
-        rgb, depth = self._renderer.render(scene)
-        return torch.from_numpy(rgb), None if depth is None else torch.from_numpy(depth)
 
     def _move_objects(
         self, position: torch.Tensor, quaternion: torch.Tensor
@@ -205,3 +216,7 @@ class MujocoSimulator:
         xpos[:, self._slots] = position.numpy()[:, None] + (rotation @ place[..., None])[..., 0]
         xmat[:, self._slots] = rotation @ turn
         return xpos, xmat
+
+
+def _tensor(images: np.ndarray | None) -> torch.Tensor | None:
+    return None if images is None else torch.from_numpy(images)

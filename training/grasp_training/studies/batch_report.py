@@ -27,7 +27,7 @@ _CURVES = ("episode/success", "curriculum/level")
 def markdown(results: dict[str, Result], config: BatchConfig) -> str:
     """Return the tables of a study, from results of as many stages as are complete."""
     observed = config.teacher.observe
-    shown = f"{observed} {config.task.image}" if observed == "depth" else observed
+    shown = f"{observed} {config.task.depth_image}" if observed == "depth" else observed
     lines = [_words(config), "", *_head(), *(_row(results, config, shown, side) for side in SIDES)]
     lines += ["", "The paper's, on four GPUs:", "", *_head()]
     for image, sides in PAPER.items():

@@ -140,7 +140,7 @@ class Measured:
         groups = tuple(dict.fromkeys((*STUDENT_GROUPS, *config.actor_groups())))
         image = ImageConfig(run.student.encoder.width, run.student.encoder.height)
         episodes = self._episodes(self._config.explanation_episodes)
-        env, schedule = evaluation_episodes(episodes, groups, task.object_seed, image)
+        env, schedule = evaluation_episodes(episodes, groups, task.object_seed, image, task.depth_image)
         checkpoint = teacher.checkpoints().load(run.teacher.iteration)  # the one that taught it
         network = teacher_network(config, checkpoint, env.get_observations())
         actor = ComparingActor(network, run.student, schedule, teacher_acts, groups)

@@ -248,9 +248,9 @@ def _check_given(folder: RunFolder, kind: Observe, student_task: TaskConfig) -> 
     if observed != kind:
         raise RunError(f"Run '{folder.name}' is a teacher on {observed}; one on {kind} is expected")
     task = from_mapping(TaskConfig, saved["task"], f"{folder.config_path}: task")
-    for name in ("object_seed", "image"):
+    for name in ("object_seed", "depth_image"):
         found, wanted = getattr(task, name), getattr(student_task, name)
-        if found != wanted and (name != "image" or kind == "depth"):
+        if found != wanted and (name != "depth_image" or kind == "depth"):
             raise ConfigurationError(
                 f"Teacher '{folder.name}' learnt with task.{name} {found}; students have {wanted}"
             )

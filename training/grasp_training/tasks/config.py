@@ -86,7 +86,7 @@ class CurriculumConfig:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """Size of stereo and depth images; pose and field of view are the rig's, whatever the size."""
+    """Size of images; pose and field of view are the rig's, whatever the size."""
 
     width: int = STEREO_RIG.width
     """px; the robot's cameras, and so policy files, have the default"""
@@ -96,16 +96,17 @@ class ImageConfig:
     def __str__(self) -> str:
         return f"{self.width}×{self.height}"
 
-    @property
-    def rig(self) -> StereoRig:
-        """The workcell's cameras with images of this size.
+    def rig(self, setting: str = "image") -> StereoRig:
+        """The workcell's cameras with images of this size, which the setting of this name gives.
 
         Raises:
             ConfigurationError: there are no pixels.
         """
         for name in ("width", "height"):
             if getattr(self, name) < 1:
-                raise ConfigurationError(f"image.{name} is {getattr(self, name)} px; at least 1 is needed")
+                raise ConfigurationError(
+                    f"{setting}.{name} is {getattr(self, name)} px; at least 1 is needed"
+                )
         return replace(STEREO_RIG, width=self.width, height=self.height)
 
 
@@ -131,7 +132,9 @@ class TaskConfig:
     scene: SceneConfig = field(default_factory=SceneConfig)
     """gains and contacts of the simulated scene"""
     image: ImageConfig = field(default_factory=ImageConfig)
-    """size of images, where any are observed"""
+    """size of stereo images"""
+    depth_image: ImageConfig = ImageConfig(48, 36)
+    """size of depth images; small, for a few cores"""
     object_seed: int = 0
     """seed of the object sets (not of the episodes)"""
     simulator: SimulatorName = "mujoco"

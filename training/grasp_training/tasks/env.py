@@ -295,10 +295,10 @@ class GraspEnv(VecEnv):
             groups[OBJECT_POSITION] = state.object_position if drawn is None else drawn[0]
         if self._images:
             rgb, depth = self.simulator.render(drawn)
-            if STEREO in self.groups:
+            if rgb is not None:
                 groups[STEREO] = rgb
-            if DEPTH in self.groups and depth is not None:
-                groups[DEPTH] = self._measured(depth[:, :1])
+            if depth is not None:
+                groups[DEPTH] = self._measured(depth)
         self._observations = TensorDict(groups, batch_size=[self.num_envs], device=self.device)
 
     def _measured(self, depth: torch.Tensor) -> torch.Tensor:
@@ -361,7 +361,8 @@ def make_env(
         rgb=STEREO in groups,
         depth=DEPTH in groups,
         scene=config.scene,
-        rig=config.image.rig,
+        rig=config.image.rig(),
+        depth_rig=config.depth_image.rig("depth_image"),
     )
     simulator = make_simulator(
         config.simulator, num_envs, simulation, config.threads, config.warp, config.isaacgym

@@ -13,6 +13,7 @@ from grasp_description.robot import HOME_POSITION, JOINT_NAMES
 from grasp_description.scene import DEFAULT_SCENE, OBJECT_GEOMS, TABLE_GEOM, SceneConfig, build_model
 from grasp_training.errors import GraspError
 from grasp_training.rotations import rotation_from_quaternion
+from grasp_training.runs import ConfigurationError
 from grasp_training.simulators.base import LINKS, Appearance, ResetState, SimulatorState
 from grasp_training.simulators.isaacgym.assets import coloured_bodies, held_objects, make_camera, make_scene
 from grasp_training.simulators.isaacgym.config import IsaacGymConfig
@@ -37,13 +38,15 @@ class IsaacGymSimulator:
         settings: where Isaac Gym is and how it simulates.
         substeps: physics steps a control step.
         images: whether ``render`` will be used.
-        depth: whether ``render`` gives depth too.
+        depth: whether ``render`` gives depth too, of the left camera.
         rgb: whether ``render`` gives colour.
         scene: gains; contacts are PhysX's own.
         rig: the cameras.
+        depth_rig: the cameras with the size of depth images; that of colour, where both are given.
 
     Raises:
         ValueError: a number is out of range.
+        ConfigurationError: colour and depth are to have different sizes.
         IsaacGymError: Isaac Gym is missing, or fails; also from every method.
     """
 
@@ -60,6 +63,7 @@ class IsaacGymSimulator:
         rgb: bool = True,
         scene: SceneConfig = DEFAULT_SCENE,
         rig: StereoRig = STEREO_RIG,
+        depth_rig: StereoRig | None = None,
     ):
         if num_envs < 1:
             raise ValueError(f"IsaacGymSimulator got num_envs={num_envs}; expected at least 1")
@@ -68,6 +72,7 @@ class IsaacGymSimulator:
             raise ValueError(
                 f"task.isaacgym.objects_per_env is {per_env}; expected 1 to {len(objects)}, the objects"
             )
+        rig = _one_size(rig, depth_rig or rig, rgb, depth)
         self.num_envs, self.objects, self.substeps = num_envs, objects, substeps
         self.held_objects = torch.from_numpy(held_objects(num_envs, per_env, len(objects)))
         """(n, objects_per_env) int64, which objects each simulation has"""
@@ -75,7 +80,7 @@ class IsaacGymSimulator:
         self._data = mujoco.MjData(self._model)
         self._links = [self._model.body(name).id for name in LINKS]
         self._nominal_looks()
-        self._images, self._depth = images, depth
+        self._images, self._rgb, self._depth = images, rgb, depth
         self._process = IsaacGymProcess(settings)
         camera = make_camera(rig, rgb, depth) if images else None
         folder = self._process.folder
@@ -133,7 +138,7 @@ class IsaacGymSimulator:
 
     def render(
         self, object_pose: tuple[torch.Tensor, torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """See ``Simulator``.
 
         Raises:
@@ -145,7 +150,7 @@ class IsaacGymSimulator:
             raise GraspError(f"{cannot}: set sight_iterations to 0, or distil with another simulator")
         self._process.ask("render")
         rgb, depth = (torch.from_numpy(self._arrays[name].copy()) for name in ("rgb", "depth"))
-        return rgb, depth if self._depth else None
+        return rgb if self._rgb else None, depth[:, :1] if self._depth else None
 
     def figures(self) -> dict[str, float]:
         """Nothing of a step is worth logging."""
@@ -213,3 +218,13 @@ _STATE_ARRAYS = (
     "object_velocity",
     "touch",
 )
+
+
+def _one_size(rig: StereoRig, depth_rig: StereoRig, rgb: bool, depth: bool) -> StereoRig:
+    """The cameras with the size of whatever images are wanted."""
+    if rgb and depth and rig != depth_rig:
+        size, other = (f"{each.width}×{each.height} px" for each in (rig, depth_rig))
+        raise ConfigurationError(
+            f"task.depth_image is {other}; Isaac Gym's cameras give depth of the size of task.image, {size}"
+        )
+    return rig if rgb else depth_rig

@@ -18,16 +18,17 @@ VARIED_FIELDS = ("geom_rgba", "light_diffuse")
 
 
 class WorldImages:
-    """Renders colour, depth, or both. To be made and used within ``WarpDevice.active``.
+    """Renders colour of both cameras, or depth of the left one.
+
+    To be made and used within ``WarpDevice.active``.
 
     Args:
         device: where the worlds are.
         scene: the scene.
         worlds: MuJoCo Warp's model and data; the model has the ``VARIED_FIELDS`` by world.
-        rig: the cameras.
         geoms: (s,) the object's geoms.
-        rgb: whether to give colour; without, the left camera alone is traced.
-        depth: whether to give depth.
+        rig: the cameras.
+        depth: whether to give depth, instead of colour.
     """
 
     def __init__(
@@ -35,13 +36,10 @@ class WorldImages:
         device: WarpDevice,
         scene: SlotModel,
         worlds: tuple[Any, Any],
-        rig: StereoRig,
         geoms: torch.Tensor,
-        rgb: bool,
-        depth: bool,
+        rig: StereoRig,
+        depth: bool = False,
     ):
-        if not rgb and not depth:
-            raise ValueError("WorldImages got rgb=False and depth=False; expected one of them at least")
         self._device, self._rig, self._geoms = device, rig, geoms
         self._model, self._data = worlds
         self._source = torch.as_tensor(scene.source, device=device.device)
@@ -49,15 +47,15 @@ class WorldImages:
             scene.model,
             nworld=self._data.nworld,
             cam_res=(rig.width, rig.height),
-            render_rgb=rgb,
+            render_rgb=not depth,
             render_depth=depth,
-            cam_active=[0, 1] if rgb else [0],
+            cam_active=[0] if depth else [0, 1],
             use_textures=False,
             use_shadows=False,
             enabled_geom_groups=list(range(mujoco.mjNGROUP)),
         )
-        self._rgb = warp.to_torch(self._context.rgb_data).view(torch.uint8) if rgb else None
-        self._depth = warp.to_torch(self._context.depth_data) if depth else None
+        self._drawn = warp.to_torch(self._context.depth_data if depth else self._context.rgb_data)
+        self._is_depth = depth
         model, data = self._model, self._data
         self._rgba, self._diffuse = warp.to_torch(model.geom_rgba), warp.to_torch(model.light_diffuse)
         self._slot_position = warp.to_torch(model.geom_pos)
@@ -96,10 +94,8 @@ class WorldImages:
         self._wanted["light_xpos"][env_ids, 0] = looks.light_position
         self._wanted["light_xdir"][env_ids, 0] = looks.light_direction
 
-    def render(
-        self, object_pose: tuple[torch.Tensor, torch.Tensor] | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As ``Simulator.render``; poses of geoms are current. The tensors are copies."""
+    def render(self, object_pose: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+        """Colour or depth as of ``Simulator.render``; poses of geoms are current. The tensor is a copy."""
         for name, tensor in self._wanted.items():
             self._shown[name].copy_(tensor)
         if object_pose is None:
@@ -107,13 +103,11 @@ class WorldImages:
         else:
             self._draw_elsewhere(*object_pose)
         n, height, width = self._data.nworld, self._rig.height, self._rig.width
-        if self._rgb is None:
-            rgb = torch.empty(n, 0, height, width, 3, dtype=torch.uint8, device=self._device.device)
-        else:
-            # Each pixel is one number 0xAARRGGBB, least significant byte first.
-            rgb = self._rgb.view(n, len(CAMERA_NAMES), height, width, 4)[..., :3].flip(-1)
-        depth = None if self._depth is None else self._depth.view(n, -1, height, width).clone()
-        return rgb, depth
+        if self._is_depth:
+            return self._drawn.view(n, 1, height, width).clone()
+        # Each pixel is one number 0xAARRGGBB, least significant byte first.
+        bytes_of = self._drawn.view(torch.uint8).view(n, len(CAMERA_NAMES), height, width, 4)
+        return bytes_of[..., :3].flip(-1)
 
     def _draw(self) -> None:
         with self._device.active():

@@ -42,9 +42,11 @@ class MujocoWarpSimulator:
         objects: the objects that resets choose from.
         substeps: physics steps a control step.
         images: whether ``render`` will be used.
-        depth: whether ``render`` gives depth too.
+        depth: whether ``render`` gives depth too, of the left camera.
         rgb: whether ``render`` gives colour.
         config: where it runs and what memory it reserves.
+        rig: the cameras.
+        depth_rig: the cameras with the size of depth images, where it is another.
 
     Raises:
         ConfigurationError: the device is not there, or nothing is reserved.
@@ -61,6 +63,7 @@ class MujocoWarpSimulator:
         config: WarpConfig = WarpConfig(),
         scene: SceneConfig = DEFAULT_SCENE,
         rig: StereoRig = STEREO_RIG,
+        depth_rig: StereoRig | None = None,
     ):
         if num_envs < 1:
             raise ValueError(f"MujocoWarpSimulator got num_envs={num_envs}; expected at least 1")
@@ -71,14 +74,16 @@ class MujocoWarpSimulator:
         self._describe(scene, rig)
         slots = build_slot_model(scene, rig)
         self._fields = varied.object_fields(objects, slots, self.device)
-        self._images: WorldImages | None = None
+        self._stereo: WorldImages | None = None
+        self._depth: WorldImages | None = None
         with generating_kernels, self._device.active():
             self._make_worlds(slots)
             self._view_worlds(slots)
             self._capture()
             if images:
-                worlds = self._model, self._data
-                self._images = WorldImages(self._device, slots, worlds, rig, self._fields.geoms, rgb, depth)
+                parts = self._device, slots, (self._model, self._data), self._fields.geoms
+                self._stereo = WorldImages(*parts, rig) if rgb else None
+                self._depth = WorldImages(*parts, depth_rig or rig, depth=True) if depth else None
         self._stand(slots)
 
     def _describe(self, scene: SceneConfig, rig: StereoRig) -> None:
@@ -216,15 +221,19 @@ class MujocoWarpSimulator:
 
     def randomize_appearance(self, env_ids: torch.Tensor, appearance: Appearance) -> None:
         """See ``Simulator``."""
-        self._images_asked_for().randomize(env_ids, appearance)
+        for images in self._images_asked_for():
+            images.randomize(env_ids, appearance)
 
     def render(
         self, object_pose: tuple[torch.Tensor, torch.Tensor] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """See ``Simulator``."""
-        return self._images_asked_for().render(object_pose)
+        self._images_asked_for()
+        rgb = None if self._stereo is None else self._stereo.render(object_pose)
+        return rgb, None if self._depth is None else self._depth.render()
 
-    def _images_asked_for(self) -> WorldImages:
-        if self._images is None:
+    def _images_asked_for(self) -> list[WorldImages]:
+        found = [images for images in (self._stereo, self._depth) if images is not None]
+        if not found:
             raise RuntimeError("Images of a MujocoWarpSimulator that was made with images=False")
-        return self._images
+        return found
