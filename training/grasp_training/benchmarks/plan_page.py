@@ -19,6 +19,7 @@ import tyro
 
 from grasp_training.learning import teacher_preset
 from grasp_training.learning.config import Mode
+from grasp_training.learning.depth_network import DepthNetworkConfig
 from grasp_training.planning import Choice, Plan, make_plan, rank_parts
 from grasp_training.planning.costs import part_names
 from grasp_training.planning.measuring import MODES
@@ -27,6 +28,7 @@ from grasp_training.tasks import TaskConfig, make_env
 BEGIN, END = "<!-- plan: begin -->", "<!-- plan: end -->"
 PAPER = {"depth 160×120": (4096, 8400), "depth 320×240": (1024, 2100)}
 """Environments of four GPUs in the paper: data parallel, and 3:1."""
+_MICRO_BATCH = 32
 _ROLE_COLUMNS = {"process": "all", "simulator": "simulator", "renderer": "simulator", "messages": "simulator"}
 
 
@@ -129,7 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Plan, write the page and return the exit status."""
     command = tyro.cli(PlanPage, prog="python -m grasp_training.benchmarks.plan_page", args=arguments)
     replace_between_marks(command.page.read_text(), "")  # what cannot be written is not measured
-    config = dataclasses.replace(teacher_preset("cpu", "plan"), observe="depth", threads=command.threads)
+    # Not a preset's encoder for small images; in micro-batches that even the few environments measured fill.
+    config = dataclasses.replace(
+        teacher_preset("cpu", "plan"),
+        observe="depth",
+        depth=DepthNetworkConfig(micro_batch=_MICRO_BATCH),
+        threads=command.threads,
+    )
     task = TaskConfig(threads=command.threads)
     memory = 1e9 * command.memory_gb
     plan = make_plan(config, task, make_env, command.devices, memory, report=print, modes=command.modes)
