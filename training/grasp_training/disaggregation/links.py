@@ -125,14 +125,27 @@ class Channel:
         )
 
 
-class GroupLink:
-    """A route to a simulator in another rank."""
+class ChannelLink:
+    """What links to a simulator in another rank have in common: a channel, and waiting for a step on it."""
 
     def __init__(self, cluster: Cluster, route: Route) -> None:
         self.route, self._limits, self._pulse = route, cluster.limits, cluster.pulse
         peer = cluster.roles[cluster.placement.rank_of_simulator(route.simulator)]
         self._channel = Channel(cluster, peer, route)
+        self._sending: Any = None
+        self._receiving: Any = None
         self._steps = 0
+
+    def wait(self) -> None:
+        """See `Link`."""
+        self._pulse.doing(f"waiting for {self._channel.peer} in step {self._steps}")
+        self._channel.wait(self._sending, self._limits.step_s)
+        self._channel.wait(self._receiving, self._limits.step_s, f"results of step {self._steps}")
+        self._pulse.doing(f"learning, after step {self._steps}")
+
+
+class GroupLink(ChannelLink):
+    """A route to a simulator in another rank, whose records are messages."""
 
     def first(self, results: torch.Tensor) -> None:
         """See `Link`."""
@@ -143,13 +156,6 @@ class GroupLink:
         self._steps += 1
         self._receiving = self._channel.receive(results)
         self._sending = self._channel.send(actions)
-
-    def wait(self) -> None:
-        """See `Link`."""
-        self._pulse.doing(f"waiting for {self._channel.peer} in step {self._steps}")
-        self._channel.wait(self._sending, self._limits.step_s)
-        self._channel.wait(self._receiving, self._limits.step_s, f"results of step {self._steps}")
-        self._pulse.doing(f"learning, after step {self._steps}")
 
     def close(self, actions: torch.Tensor) -> None:
         """See `Link`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from grasp_training.disaggregation.cluster import Cluster
-from grasp_training.disaggregation.links import Channel
+from grasp_training.disaggregation.links import Channel, ChannelLink
 from grasp_training.disaggregation.messages import STOP
 from grasp_training.disaggregation.placement import Route
 from grasp_training.disaggregation.shared_memory import MappedMemory, Place, SharedMemory
@@ -24,15 +24,13 @@ def _message(numbers: int) -> torch.Tensor:
     return torch.zeros(1, numbers, dtype=torch.int64)
 
 
-class SharedLink:
+class SharedLink(ChannelLink):
     """A route to a simulator in another process of this machine. Records have to lie in the memory given."""
 
     def __init__(self, cluster: Cluster, route: Route, memory: SharedMemory) -> None:
-        self.route, self._limits, self._pulse = route, cluster.limits, cluster.pulse
-        peer = cluster.roles[cluster.placement.rank_of_simulator(route.simulator)]
-        self._channel, self._memory = Channel(cluster, peer, route), memory
+        super().__init__(cluster, route)
+        self._memory = memory
         self._request, self._answer = _message(5), _message(1)
-        self._steps = 0
 
     def first(self, results: torch.Tensor) -> None:
         """See `Link`."""
@@ -44,13 +42,6 @@ class SharedLink:
         """See `Link`."""
         self._steps += 1
         self._ask(self._steps, actions, results)
-
-    def wait(self) -> None:
-        """See `Link`."""
-        self._pulse.doing(f"waiting for {self._channel.peer} in step {self._steps}")
-        self._channel.wait(self._sending, self._limits.step_s)
-        self._channel.wait(self._receiving, self._limits.step_s, f"results of step {self._steps}")
-        self._pulse.doing(f"learning, after step {self._steps}")
 
     def close(self, actions: torch.Tensor) -> None:
         """See `Link`."""
