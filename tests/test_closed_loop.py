@@ -95,6 +95,8 @@ def run_at_pace(folder: Path, policy: Path, idle_wait_s: float, pause_s: float) 
     )
     arguments = ("--episodes", "2", "--seed", "4", "--policy", str(policy), "--parameters", str(pace))
     with Listener() as heard, Run(folder, *arguments) as run:
+        # Not while nodes still find each other: nobody waits for the listener.
+        wait_until(lambda: heard.commands or run.process.poll() is not None, "the first command")
         while pause_s and run.process.poll() is None:
             hinder(run, pause_s)
         assert run.finish() == 0, run.output

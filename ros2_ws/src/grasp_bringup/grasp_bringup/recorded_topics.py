@@ -41,6 +41,9 @@ With these the recorder listens from its start: to find them out would cost the 
 nobody publishes (a robot has no /clock) cost nothing.
 """
 
+IMAGES = ("/stereo/left/image_rect", "/stereo/right/image_rect")
+"""without the first of these a recorded episode cannot be decided again"""
+
 
 @dataclass
 class Listening:

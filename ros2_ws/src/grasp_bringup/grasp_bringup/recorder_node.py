@@ -25,7 +25,7 @@ from rclpy.utilities import try_shutdown
 
 from grasp_bringup.backlog import Backlog
 from grasp_bringup.definitions import definition, type_hash
-from grasp_bringup.recorded_topics import TOPICS, Listening, hears, offered_qos, suitable_qos
+from grasp_bringup.recorded_topics import IMAGES, TOPICS, Listening, hears, offered_qos, suitable_qos
 from grasp_bringup.recording_file import RecordedTopic, RecordingFile
 
 _LOOK_S = 0.5
@@ -80,6 +80,18 @@ class RecorderNode(Node):
         self.declare_parameter(
             "backlog_mib", 64, ParameterDescriptor(description=text, read_only=True, integer_range=span)
         )
+
+    def _ready(self) -> bool:
+        """Whether nothing is missed from now on: all publishers are found, images have come.
+
+        Publisher and listener find each other one after the other: images that come show that both did.
+        """
+        found = all(
+            one.subscription.get_publisher_count() > 0
+            for topic, one in self._listening.items()
+            if self.count_publishers(topic)
+        )
+        return found and all(one.described for topic, one in self._listening.items() if topic in IMAGES)
 
     def _look(self) -> None:
         """Listen to what is published otherwise than expected, or was not expected at all."""
@@ -138,6 +150,7 @@ class RecorderNode(Node):
         silent = [topic for topic in self._wanted if not self._file.counts[topic]]
         values = {
             "file": str(self._file.path),
+            "ready": str(self._ready()).lower(),
             "bytes": str(self._file.bytes_written),
             "messages": str(sum(self._file.counts.values())),
             "waiting_bytes": str(self._backlog.waiting_bytes),

@@ -15,8 +15,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image
 from std_msgs.msg import Float64MultiArray, Header, String
 
+from grasp_bringup.recorded_topics import IMAGES
 from grasp_bringup.recorder_node import RecorderNode
 from grasp_policy.recordings import RecordedMessage, Recording
 
@@ -123,3 +125,21 @@ def test_a_topic_of_another_stack_is_recorded_when_it_is_named(bench):
     read = bench.say_until_heard("/somebody/else", lambda: publisher.publish(String(data="x")))
     assert {one.topic for one in read} == {"/somebody/else"}
     assert bench.statuses[-1]["without messages"] == "/never/published"
+
+
+def test_the_recorder_is_ready_once_images_have_come_and_every_publisher_is_found(bench):
+    left, right = (bench.talker.create_publisher(Image, topic, BEST_EFFORT) for topic in IMAGES)
+    bench.talker.create_publisher(String, "/grasp/state", LATCHED)
+    bench.start(*IMAGES, "/grasp/state", "/never/published")
+
+    def says_ready(*publishers) -> bool:
+        for publisher in publishers:
+            publisher.publish(Image())
+        return bool(bench.statuses) and bench.statuses[-1]["ready"] == "true"
+
+    def lacks_right(*publishers) -> bool:
+        assert not says_ready(*publishers), "without images of the right eye"
+        return bool(bench.statuses) and IMAGES[0] not in bench.statuses[-1]["without messages"]
+
+    bench.wait_for(lambda: lacks_right(left), "images of the left eye are heard")
+    bench.wait_for(lambda: says_ready(left, right), "the recorder is ready")

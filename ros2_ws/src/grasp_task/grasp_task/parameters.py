@@ -26,7 +26,7 @@ def _plain(text: str) -> ParameterDescriptor:
 DECLARATIONS: dict[str, tuple[bool | int | float | str | list[str], ParameterDescriptor]] = {
     "episodes": (20, _count("episodes to run; 0 is endless", 0, 1_000_000)),
     "autostart": (False, _plain("begin without /grasp/start")),
-    "autostart_listener": ("", _plain("node that has to hear images before autostart; empty: none")),
+    "autostart_listener": ("", _plain("diagnostics status that says `ready` before autostart; empty: none")),
     "resume_after_fault": (False, _plain("go on by itself after a fault: for simulation only")),
     "max_consecutive_faults": (3, _count("faults in a row that end a run that resumes by itself", 1, 1000)),
     "reset_service": ("", _plain("std_srvs/Trigger called between episodes; empty: no reset")),

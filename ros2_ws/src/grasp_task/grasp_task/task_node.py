@@ -56,7 +56,6 @@ from grasp_task.scoring import EpisodeScorer
 _LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _TICK_S = 0.02
-_IMAGES = "/stereo/left/image_rect"
 """s of wall time between looks at the limits"""
 _EXPLANATION_S = 0.3
 """s of wall time that the cause of a stop may come after the stop"""
@@ -100,6 +99,7 @@ class TaskNode(Node):
         self._publish_score()
         self._save()
         self._starting = self.parameters.autostart
+        self._patience_ends_s = time.monotonic() + self.parameters.rules.startup_limit_s
         self._start_by_itself()
 
     def _make_publishers(self) -> None:
@@ -182,15 +182,20 @@ class TaskNode(Node):
         return response
 
     def _start_by_itself(self) -> None:
-        """Begin, once whoever must not miss anything listens."""
+        """Begin, once whoever must not miss anything is ready; a fault is noted where that takes too long."""
+        if not self._starting:
+            return
         listener = self.parameters.autostart_listener
-        if self._starting and (not listener or self._hears_images(listener)):
-            self._starting = False
-            self._dispatch(Start())
-
-    def _hears_images(self, node: str) -> bool:
-        listeners = self.get_subscriptions_info_by_topic(_IMAGES)
-        return any(found.node_name == node for found in listeners)
+        ready = not listener or self.scoreboard.diagnostics.get(listener, {}).get("ready") == "true"
+        if not ready and time.monotonic() < self._patience_ends_s:
+            return
+        self._starting = False
+        if not ready:
+            limit_s = self.parameters.rules.startup_limit_s
+            cause = f"{listener} was not ready in {limit_s:g} s; begun without it"
+            self.get_logger().error(cause)
+            self._carry_out(NoteFault(cause), self.state, self._now())
+        self._dispatch(Start())
 
     def _on_tick(self) -> None:
         self._start_by_itself()

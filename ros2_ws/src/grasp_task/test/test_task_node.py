@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from fake_graph import FakeGraph
 
 from grasp_description.robot import HOME_POSITION, JOINT_NAMES
-from grasp_task.episode import Step
+from grasp_task.episode import Phase, Step
 from grasp_task.task_node import EXIT_ENDED_EARLY, EXIT_INTERRUPTED, EXIT_NO_INFERENCE, EXIT_WHOLE
 
 pytestmark = pytest.mark.ros
@@ -134,6 +135,32 @@ def test_a_robot_that_says_nothing_is_named_after_the_limit(graph):
     graph.kill(graph.robot)
     graph.word("fault")
     assert "no complete message on /joint_states" in graph.task.state.reason
+
+
+@with_parameters(autostart=True, episodes=1, autostart_listener="grasp_recorder")
+def test_nothing_begins_before_the_listener_says_that_it_is_ready(graph):
+    publisher = graph.control.create_publisher(DiagnosticArray, "/diagnostics", 10)
+    heard = graph.task.scoreboard.diagnostics
+
+    def say(ready: str) -> None:
+        values = [KeyValue(key="ready", value=ready)]
+        publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name="grasp_recorder", values=values)]))
+
+    def told(ready: str) -> bool:
+        say(ready)
+        return heard.get("grasp_recorder") == {"ready": ready}
+
+    graph.spin_until(lambda: told("false"), "the listener is heard")
+    assert graph.task.state.phase is Phase.IDLE
+    graph.spin_until(lambda: told("true"), "the listener is ready")
+    graph.spin_until(lambda: graph.task.finished, "the end")
+    assert report(graph)["faults"] == []
+
+
+@with_parameters(autostart=True, startup_limit_s=1.5, autostart_listener="grasp_recorder")
+def test_a_listener_that_never_gets_ready_is_a_fault_and_no_reason_to_stand_still(graph):
+    graph.word("grasp")
+    assert report(graph)["faults"] == ["grasp_recorder was not ready in 1.5 s; begun without it"]
 
 
 @with_parameters(autostart=True, camera_node="/grasp_camera")
