@@ -7,7 +7,8 @@ POLICY ?= models/stereo_student.onnx
 OBJECTS ?= held-out
 VIEW ?= 0
 
-# More arguments of pytest: make test PYTEST="-k limits -x".
+# Files of tests that run side by side, and more arguments of pytest: make test JOBS=1 PYTEST="-k limits -x".
+JOBS ?= 2
 PYTEST ?=
 # An interpreter to build the environments with; one is looked for when this is empty.
 PYTHON ?=
@@ -59,7 +60,7 @@ help: ## Show this list
 	@echo "Settings of make sim: EPISODES=$(EPISODES) (0: until Ctrl-C) SEED=$(SEED) POLICY=$(POLICY)"
 	@echo "                      OBJECTS=$(OBJECTS) (or training) VIEW=$(VIEW) (1: watch in the browser) ROS_DOMAIN_ID"
 	@echo "Settings of all:      PYTHON=python3.12 (builds the environments) TORCH_INDEX=URL (one more index for torch)"
-	@echo "Setting of make test: PYTEST=\"-k limits -x\" (more arguments of pytest)"
+	@echo "Settings of make test: JOBS=$(JOBS) (files side by side) PYTEST=\"-k limits -x\" (more arguments of pytest)"
 
 sim: .venv-sim/.stamp-packages ## Run grasping episodes in simulation over ROS 2 and print the scoreboard
 	@AMENT_PREFIX_PATH="$(CURDIR)/.venv-sim" ROS_DOMAIN_ID=$(ROS_DOMAIN_ID) .venv-sim/bin/python \
@@ -67,7 +68,7 @@ sim: .venv-sim/.stamp-packages ## Run grasping episodes in simulation over ROS 2
 		--objects "$(OBJECTS)" --view "$(VIEW)"
 
 test: lint ## Lint, then run every test
-	@AMENT_PREFIX_PATH="$(CURDIR)/.venv" .venv/bin/python -m pytest $(PYTEST)
+	@AMENT_PREFIX_PATH="$(CURDIR)/.venv" .venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 lint: .venv/.stamp-packages ## Check style with ruff
 	@.venv/bin/ruff check .

@@ -16,12 +16,11 @@ from grasp_training.learning import (
     StudentConfig,
     StudentNetworkConfig,
     TeacherConfig,
-    student_preset,
-    teacher_preset,
 )
 from grasp_training.learning.depth_encoder import DepthEncoderConfig
 from grasp_training.learning.depth_network import DepthNetworkConfig
 from grasp_training.learning.stereo_encoder import StereoEncoderConfig
+from grasp_training.presets import student_preset, teacher_preset
 
 HEIGHT, WIDTH = 16, 24
 SMALL_NETWORK = StudentNetworkConfig(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 
-from grasp_training.learning import StudentConfig, TeacherConfig, student_preset, teacher_preset
-from grasp_training.learning.config import check_positive
+from grasp_training.learning import StudentConfig, TeacherConfig
+from grasp_training.learning.config import Preset, check_positive
+from grasp_training.learning.depth_encoder import DepthEncoder
+from grasp_training.presets import Images, student_preset, task_preset, teacher_preset
 from grasp_training.runs import (
     ConfigurationError,
     differences,
@@ -42,11 +44,30 @@ def test_a_nested_configuration_comes_back_equal_from_yaml(tmp_path: Path) -> No
     assert from_mapping(Outer, load_yaml(tmp_path / "c.yaml"), "c.yaml") == config
 
 
-@pytest.mark.parametrize("preset", ["cpu", "smoke"])
-def test_presets_come_back_equal(preset: Literal["cpu", "smoke"]) -> None:
+@pytest.mark.parametrize("preset", get_args(Preset))
+def test_presets_come_back_equal(preset: Preset) -> None:
     teacher, student = teacher_preset(preset, "t"), student_preset(preset, "s")
     assert from_mapping(TeacherConfig, to_mapping(teacher), "t") == teacher
     assert from_mapping(StudentConfig, to_mapping(student), "s") == student
+
+
+@pytest.mark.parametrize("preset", get_args(Preset))
+@pytest.mark.parametrize("images", get_args(Images))
+def test_every_preset_fits_its_images_and_placement(preset: Preset, images: Images) -> None:
+    teacher, task = teacher_preset(preset, "t", images), task_preset(preset, images)
+    assert f"{task.depth_image.width}x{task.depth_image.height}" == images
+    assert (
+        DepthEncoder(task.depth_image.height, task.depth_image.width, teacher.depth.encoder).output_size > 0
+    )
+    assert teacher.blocks() >= 1
+    assert task.curriculum.min_episodes >= 3 * teacher.num_envs, "a rise takes some episodes of each"
+
+
+def test_the_preset_of_four_gpus_is_three_simulators_and_one_learner() -> None:
+    teacher = teacher_preset("node4", "t")
+    assert (teacher.placement, teacher.num_envs, teacher.device) == ("3:1", 8400, "cuda")
+    assert teacher_preset("node4", "t", "320x240").num_envs == 2100
+    assert task_preset("node4").simulator == "mujoco_warp"
 
 
 def test_fields_that_an_older_run_lacks_take_their_defaults() -> None:

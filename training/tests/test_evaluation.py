@@ -37,7 +37,7 @@ from grasp_training.evaluation.episodes import Trace
 from grasp_training.evaluation.pictures import choose
 from grasp_training.evaluation.scores import KNOWN, NEW
 from grasp_training.evaluation.subjects import teacher_network
-from grasp_training.learning import teacher_preset
+from grasp_training.presets import teacher_preset
 from grasp_training.runs import Checkpoint, RunFolder
 from grasp_training.simulators import ResetState
 from grasp_training.tasks import CurriculumConfig, ImageConfig, RandomizationConfig, TaskConfig, make_env

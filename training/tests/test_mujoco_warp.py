@@ -308,7 +308,8 @@ def test_the_task_runs_on_it_as_the_environments_of_a_run():
     env = SingleWiring().connect(make_env, FULL, setup)
     observations, rewards, _, extras = env.step(torch.zeros(WORLDS, 11))
     assert torch.isfinite(rewards).all()
-    assert observations["depth"].shape == (WORLDS, 1, 48, 64)
+    image = FULL.depth_image
+    assert observations["depth"].shape == (WORLDS, 1, image.height, image.width)
     assert extras["log"]["simulator/overflows"] == 0.0
 
 

@@ -16,7 +16,6 @@ from toy_environment import ToyTask, make_toy_env
 from grasp_training.benchmarks.plan_page import BEGIN, END, markdown, replace_between_marks
 from grasp_training.cli import main, train
 from grasp_training.disaggregation import Placement
-from grasp_training.learning import student_preset
 from grasp_training.learning.config import Mode
 from grasp_training.planning import (
     EnvironmentCosts,
@@ -36,6 +35,7 @@ from grasp_training.planning import (
     steps_per_s,
 )
 from grasp_training.planning.report import show
+from grasp_training.presets import student_preset
 from grasp_training.runs import ConfigurationError, RunFolder
 from grasp_training.tasks import ImageConfig, TaskConfig
 
@@ -125,7 +125,8 @@ def test_the_best_placement_is_the_fastest_that_holds_the_environments_or_else_t
 
 def test_a_plan_shows_every_placement_and_mode_at_every_size_of_images() -> None:
     config = dataclasses.replace(small_teacher("plan"), observe="depth")
-    plan = make_plan(config, TaskConfig(), nobody, 4, 80e9, measure=made_up)
+    task = TaskConfig(depth_image=ImageConfig(64, 48))
+    plan = make_plan(config, task, nobody, 4, 80e9, measure=made_up)
     assert list(plan.costs) == ["depth 64×48", "depth 160×120", "depth 320×240"]
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(show(plan))

@@ -17,7 +17,7 @@ from grasp_training.learning.received_storage import ReceivedStorage, ReceivingP
 LAYOUT = RecordLayout.of({"step": ((), torch.int64), "image": ((2, 2), torch.uint8)})
 
 
-def toy_env(rollout_steps: int, turns: int = 1) -> RemoteVecEnv:
+def toy_env(rollout_steps: int, turns: int = 1, staged: bool = False) -> RemoteVecEnv:
     placement = Placement.parse("single")
     setup = Setup(
         6, 2, ("proprioception", "privileged"), "training", 0, turns=turns, rollout_steps=rollout_steps
@@ -25,7 +25,7 @@ def toy_env(rollout_steps: int, turns: int = 1) -> RemoteVecEnv:
     names = HashStore()
     worker = SimulationWorker(0, placement, setup, make_toy_env, ToyTask(), names)
     links = [LocalLink(worker, route) for route in worker.routes]
-    return RemoteVecEnv(ToyTask(), setup, worker.description, links, names)
+    return RemoteVecEnv(ToyTask(), setup, worker.description, links, names, staged=staged)
 
 
 @pytest.mark.parametrize(("rollout_steps", "rollouts"), [(1, 1), (3, 1), (3, 2), (1, 2)])
@@ -51,6 +51,22 @@ def test_without_rollouts_two_slots_alternate() -> None:
     assert addresses[0] != addresses[1]
     with pytest.raises(ValueError, match="Rollout 0 was asked for; 0 kept"):
         buffers.rollout(0)
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_records_that_come_by_another_memory_are_the_same(turns: int) -> None:
+    direct, staged = (toy_env(3, turns, staged=staged) for staged in (False, True))
+    first, again = direct.get_observations(), staged.get_observations()
+    assert all(torch.equal(first[name], again[name]) for name in first.keys())  # noqa: SIM118
+    for step in range(8):
+        actions = torch.full((6, direct.num_actions), 0.1 * step)
+        one, other = direct.step(actions), staged.step(actions)
+        assert all(torch.equal(one[0][name], other[0][name]) for name in one[0].keys())  # noqa: SIM118
+        assert torch.equal(one[1], other[1])
+        assert torch.equal(one[2], other[2])
+    for rollout in range(turns):
+        kept, copied = direct.kept_observations(rollout), staged.kept_observations(rollout)
+        assert all(torch.equal(kept[name], copied[name]) for name in kept.keys())  # noqa: SIM118
 
 
 def test_the_storage_learns_from_the_records_themselves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,12 +23,13 @@ from rich.table import Table
 from rsl_rl.env import VecEnv
 
 from grasp_training.disaggregation import Placement
-from grasp_training.learning import CheckpointConfig, PpoConfig, TeacherConfig, teacher_preset, train_teacher
+from grasp_training.learning import CheckpointConfig, PpoConfig, TeacherConfig, train_teacher
 from grasp_training.learning.config import Mode, Observe
 from grasp_training.learning.placed import train_placed
 from grasp_training.learning.session import MakeEnv
 from grasp_training.planning import EnvironmentCosts, measure, rank_bytes, resident_bytes
 from grasp_training.planning.report import measured_sizes
+from grasp_training.presets import teacher_preset
 from grasp_training.tasks import ImageConfig, TaskConfig, make_env
 
 _POLL_S = 0.1

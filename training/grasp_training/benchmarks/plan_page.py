@@ -17,12 +17,12 @@ from typing import Annotated
 
 import tyro
 
-from grasp_training.learning import teacher_preset
 from grasp_training.learning.config import Mode
 from grasp_training.learning.depth_network import DepthNetworkConfig
 from grasp_training.planning import Choice, Plan, make_plan, rank_parts
 from grasp_training.planning.costs import part_names
 from grasp_training.planning.measuring import MODES
+from grasp_training.presets import teacher_preset
 from grasp_training.tasks import TaskConfig, make_env
 
 BEGIN, END = "<!-- plan: begin -->", "<!-- plan: end -->"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import tyro
 
 from grasp_training.learning.config import Preset, RunConfig
-from grasp_training.runs import RunKind, differences, from_mapping, run_folder, to_mapping
+from grasp_training.presets import Images
+from grasp_training.runs import ConfigurationError, RunKind, differences, from_mapping, run_folder, to_mapping
 
 Config = TypeVar("Config", bound=RunConfig)
 
@@ -27,36 +28,52 @@ class Preliminary:
     teacher: str | None
     resume: bool
     runs_folder: Path
+    images: Images | None = None
 
     @staticmethod
     def read(arguments: Sequence[str]) -> Preliminary:
         """Find these flags among all others; wrong values are left to the full parser to complain about."""
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        parser.add_argument("--preset", default="cpu")
+        parser.add_argument("--preset")
+        parser.add_argument("--images")
         parser.add_argument("--run")
         parser.add_argument("--teacher")
         parser.add_argument("--resume", action="store_true")
         parser.add_argument("--runs-folder", type=Path, default=Path("runs"))
         found, _ = parser.parse_known_args(list(arguments))
-        preset: Preset = "smoke" if found.preset == "smoke" else "cpu"
-        return Preliminary(preset, found.run, found.teacher, found.resume, found.runs_folder)
+        preset, images = known_preset(found.preset), known_images(found.images)
+        return Preliminary(preset, found.run, found.teacher, found.resume, found.runs_folder, images)
 
 
-def defaults(
-    early: Preliminary, kind: RunKind, preset: Callable[[Preset, str], Config], task_type: type
-) -> tuple[Config, Any]:
+def known_preset(given: str | None) -> Preset:
+    """Return the preset, `cpu` without one or for one that is unknown: the full parser complains of that."""
+    return next((name for name in get_args(Preset) if name == given), "cpu")
+
+
+def known_images(given: str | None) -> Images | None:
+    """Return the size of images, none for one that is unknown."""
+    return next((size for size in get_args(Images) if size == given), None)
+
+
+def defaults(early: Preliminary, kind: RunKind, preset: Config, task: Any) -> tuple[Config, Any]:
     """Return the default configuration and task: the preset's, or with `--resume` those that the run has.
 
     Raises:
+        ConfigurationError: `--images` is given for a run that has its images.
         RunError: `--resume` names a run that is not there or of another kind.
     """
-    config = preset(early.preset, early.run or tyro.MISSING)
     if not (early.resume and early.run):
-        return config, task_type()
+        return preset, task
     folder = run_folder(early.runs_folder, early.run)
     saved = folder.load_config(kind)
-    resumed = from_mapping(type(config), saved["training"], f"{folder.config_path}: training")
-    return resumed, saved_task(early, kind, early.run, task_type)
+    resumed = from_mapping(type(preset), saved["training"], f"{folder.config_path}: training")
+    task = saved_task(early, kind, early.run, type(task))
+    if early.images:
+        raise ConfigurationError(
+            f"--images is {early.images}, but run '{early.run}' has its encoder and depth images of "
+            f"{task.depth_image} px ({folder.config_path})"
+        )
+    return resumed, task
 
 
 def saved_task(early: Preliminary, kind: RunKind, run: str, task_type: type) -> Any:

@@ -11,9 +11,10 @@ import tyro
 
 from grasp_description.cameras import STEREO_RIG
 from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults, report_changes, saved_task
-from grasp_training.learning import StudentConfig, student_preset, train_student
+from grasp_training.learning import StudentConfig, train_student
 from grasp_training.learning.placed import train_placed
 from grasp_training.planning import resolve_placement
+from grasp_training.presets import student_preset
 from grasp_training.runs import ConfigurationError
 from grasp_training.tasks import ImageConfig, TaskConfig, make_env
 
@@ -38,7 +39,8 @@ class Distill:
 def run(arguments: Sequence[str]) -> int:
     """Run `grasp distill …` and return the exit status."""
     early = Preliminary.read(arguments)
-    training, task = defaults(early, "student", student_preset, TaskConfig)
+    preset = student_preset(early.preset, early.run or tyro.MISSING)
+    training, task = defaults(early, "student", preset, TaskConfig())
     if early.teacher and not early.resume:
         task = saved_task(early, "teacher", early.teacher, TaskConfig)
     command = tyro.cli(

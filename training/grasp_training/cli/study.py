@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from grasp_training.cli.arguments import PARSER_SETTINGS
+from grasp_training.cli.arguments import PARSER_SETTINGS, known_preset
 from grasp_training.learning.config import Preset
 from grasp_training.studies import (
     BatchConfig,
@@ -148,10 +148,10 @@ def _defaults(
 ) -> Any:
     """The default settings: the preset's, or with `--resume` those that the study has."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", default="cpu")
+    parser.add_argument("--preset")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--resume", action="store_true")
     found, _ = parser.parse_known_args(arguments)
     if found.resume and found.output:
         return load(StudyFolder(found.output))
-    return preset("smoke" if found.preset == "smoke" else "cpu")
+    return preset(known_preset(found.preset))

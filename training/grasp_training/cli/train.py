@@ -12,9 +12,10 @@ from typing import Annotated
 import tyro
 
 from grasp_training.cli.arguments import PARSER_SETTINGS, Preliminary, defaults, report_changes
-from grasp_training.learning import TeacherConfig, teacher_preset, train_teacher
+from grasp_training.learning import TeacherConfig, train_teacher
 from grasp_training.learning.placed import train_placed
 from grasp_training.planning import make_plan, print_plan, resolve_placement
+from grasp_training.presets import Images, task_preset, teacher_preset
 from grasp_training.tasks import TaskConfig, make_env
 
 
@@ -29,6 +30,9 @@ class TrainTeacher:
     """Learning."""
     task: TaskConfig
     """The task."""
+    images: Images | None = None
+    """Size of depth images, px, with an encoder for them and as many environments as a preset for GPUs thinks
+    fit; without, 48x36 on cores and 160x120 on GPUs. For the beginning of a run."""
     runs_folder: Path = Path("runs")
     """Folder that holds the runs' folders."""
     resume: bool = False
@@ -53,7 +57,8 @@ def run(arguments: Sequence[str]) -> int:
         return 0 if asked else 2
     arguments = arguments[1:]
     early = Preliminary.read(arguments)
-    training, task = defaults(early, "teacher", teacher_preset, TaskConfig)
+    preset = teacher_preset(early.preset, early.run or tyro.MISSING, early.images)
+    training, task = defaults(early, "teacher", preset, task_preset(early.preset, early.images))
     command = tyro.cli(
         TrainTeacher,
         prog="grasp train teacher",

@@ -55,7 +55,8 @@ class Cluster:
             rank: of this process.
             store: shared by all ranks.
             limits: on waits.
-            device: where records are sent from and arrive; CUDA devices use NCCL, others Gloo.
+            device: of this rank, if it learns. Learners on CUDA devices average gradients through NCCL,
+                others through Gloo; records always cross by the CPU's memory.
             job: a store that outlives restarts of the ranks.
 
         Raises:
@@ -71,9 +72,7 @@ class Cluster:
         self.pulse = Pulse(life, self.role, others, limits, self._end_process, watched_agent())
         self.pulse.start()
         try:
-            self.transport = _make_group(
-                PrefixStore("transport", store), rank, len(self.roles), limits, device
-            )
+            self.transport = _make_group(PrefixStore("transport", store), rank, len(self.roles), limits)
             if self.role.learner is not None and placement.learners > 1:
                 self._join_learners(self.role.learner)
         except (RuntimeError, distributed.DistError) as error:
@@ -185,8 +184,11 @@ class Cluster:
         os._exit(FAILED_STATUS)
 
     def _join_learners(self, learner: int) -> None:
+        on_cuda = self.device.startswith("cuda")
+        if on_cuda:
+            torch.cuda.set_device(self.device)
         distributed.init_process_group(
-            "nccl" if self.device.startswith("cuda") else "gloo",
+            "nccl" if on_cuda else "gloo",
             store=PrefixStore("learners", self.store),
             rank=learner,
             world_size=self.placement.learners,
@@ -217,13 +219,11 @@ def _own_client(store: Store) -> Store:
     return store.clone()  # type: ignore[attr-defined]
 
 
-def _make_group(store: Store, rank: int, size: int, limits: Limits, device: str) -> ProcessGroup:
+def _make_group(store: Store, rank: int, size: int, limits: Limits) -> ProcessGroup:
     """Return a process group beside the default one.
 
-    The classes are made directly: `torch.distributed.new_group` only divides the default group, and that one
-    must not hold the simulators.
+    The class is made directly: `torch.distributed.new_group` only divides the default group, and that one
+    must not hold the simulators. Not NCCL: transfers between two of its ranks take place in the order they
+    were begun in, and one that waits for its other end holds up all that follow.
     """
-    if device.startswith("cuda"):
-        torch.cuda.set_device(device)
-        return distributed.ProcessGroupNCCL(store, rank, size)  # type: ignore[attr-defined]
     return ProcessGroupGloo(store, rank, size, timedelta(seconds=limits.start_s))  # type: ignore[return-value]

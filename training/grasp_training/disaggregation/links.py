@@ -180,8 +180,8 @@ class GroupPort:
         peer = cluster.roles[cluster.placement.rank_of_learner(route.learner)]
         self._channel = Channel(cluster, peer, route)
         rows = worker.rows(route)
-        self._actions = worker.actions.new(rows, cluster.device)
-        self._results = worker.results.new(rows, cluster.device)
+        self._actions = worker.actions.new(rows)
+        self._results = worker.results.new(rows)
         self._step = worker.actions.views(self._actions)["step"]
         self._steps = 0
         worker.first(route, self._results)

@@ -83,6 +83,7 @@ class RemoteVecEnv(VecEnv):
         device: torch.device | str = "cpu",
         sum_outcomes: SumOutcomes = own_outcomes,
         allocate: Allocate | None = None,
+        staged: bool = False,
     ) -> None:
         """Prepare to step; nothing is received before observations are asked for.
 
@@ -92,9 +93,10 @@ class RemoteVecEnv(VecEnv):
             description: what the simulators made of it.
             links: this learner's routes, by block.
             names: where simulators tell the names of figures.
-            device: where records arrive.
+            device: where records are kept.
             sum_outcomes: adds up over learners.
-            allocate: gives the memory in which records lie, where links want it to be of a kind.
+            allocate: gives the memory that links write into, where they want it to be of a kind.
+            staged: whether links write into the CPU's memory, whence records are copied to the device.
         """
         self.cfg, self.device = task, device
         self.num_actions, self.max_episode_length = description.num_actions, description.max_episode_length
@@ -104,10 +106,10 @@ class RemoteVecEnv(VecEnv):
         self.num_envs = self._link_rows[-1].stop
         self._names = [FigureNames(names, link.route.simulator) for link in links]
         self._groups = tuple(description.observations)
-        allocate = allocate or memory_on(device)
-        self._received = ReceiveBuffers(
-            description.results(setup), self.num_envs, setup.rollout_steps, setup.turns, allocate
-        )
+        allocate = allocate or memory_on("cpu" if staged else device)
+        layout, keep = description.results(setup), memory_on(device) if staged else allocate
+        self._received = ReceiveBuffers(layout, self.num_envs, setup.rollout_steps, setup.turns, keep)
+        self._arrivals = allocate((self.num_envs, layout.size)) if staged else None
         self._steps = [0] * len(self.group_rows)
         actions = description.actions()
         self._outgoing = allocate((self.num_envs, actions.size))
@@ -144,8 +146,10 @@ class RemoteVecEnv(VecEnv):
     def get_observations(self) -> TensorDict:
         """Return the current observations; all groups have to have made as many steps."""
         if not self._started:
+            arrivals = self._arrivals_of(0)
             for link, rows in zip(self._links, self._link_rows, strict=True):
-                link.first(self._received.records(0)[rows])
+                link.first(arrivals[rows])
+            self._keep(0, slice(0, self.num_envs))
             self._started = True
         assert len(set(self._steps)) == 1, f"groups have made {self._steps} steps"
         return self._observations(self._steps[0], slice(0, self.num_envs))
@@ -187,15 +191,16 @@ class RemoteVecEnv(VecEnv):
         self._told["step"][rows] = self._steps[group]
         self._told["level"][rows] = self.curriculum.level if self.curriculum else 0.0
         self._received.begin(self._steps[group], rows)
-        buffer = self._received.records(self._steps[group])
+        arrivals = self._arrivals_of(self._steps[group])
         for link, own in self._routes(group):
-            link.send(self._outgoing[own], buffer[own])
+            link.send(self._outgoing[own], arrivals[own])
 
     def receive(self, group: int) -> Result:
         """Wait for the step that `send` began; return its result."""
         for link, _ in self._routes(group):
             link.wait()
         rows = self.group_rows[group]
+        self._keep(self._steps[group], rows)
         self._told["episode_length"][rows] = -1
         return self._result(self._steps[group], rows)
 
@@ -236,6 +241,15 @@ class RemoteVecEnv(VecEnv):
         """Continue from `state_dict`."""
         if self.curriculum is not None:
             self.curriculum.load_state_dict(state["curriculum"])
+
+    def _arrivals_of(self, step: int) -> torch.Tensor:
+        """Return where links write the results of a step, uint8 (num_envs, size)."""
+        return self._received.records(step) if self._arrivals is None else self._arrivals
+
+    def _keep(self, step: int, rows: slice) -> None:
+        """Copy what has arrived of a step to where it is kept, unless it has arrived there."""
+        if self._arrivals is not None:
+            self._received.records(step)[rows].copy_(self._arrivals[rows])
 
     def _routes(self, group: int) -> list[tuple[Link, slice]]:
         pairs = zip(self._links, self._link_rows, strict=True)

@@ -38,10 +38,17 @@ class Wiring(Protocol):
 
 
 class SingleWiring:
-    """Everything in this process: the reference that other wirings equal."""
+    """Everything in this process: the reference that other wirings equal.
+
+    Args:
+        device: where records arrive, and are learnt from.
+    """
 
     placement = Placement.parse("single")
     learner = 0
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
 
     def agree(self, key: str, value: str | None) -> str:
         """Return the value; see `Wiring`."""
@@ -53,7 +60,7 @@ class SingleWiring:
         names = HashStore()
         worker = SimulationWorker(0, self.placement, setup, make_env, task, names)
         links = [LocalLink(worker, route) for route in worker.routes]
-        return RemoteVecEnv(task, setup, worker.description, links, names)
+        return RemoteVecEnv(task, setup, worker.description, links, names, self._device)
 
     def close(self) -> None:
         """Do nothing."""
@@ -91,7 +98,7 @@ class ClusterWiring:
                   if route.learner == self.learner]  # fmt: skip
         allocate = None
         if cluster.role.simulator is None:
-            memory = SharedMemory(cluster.role.rank, cluster.publish) if _may_share(cluster, setup) else None
+            memory = SharedMemory(cluster.role.rank, cluster.publish) if _may_share(setup) else None
             description = self._described(routes)
             links: Sequence[Link] = [self._link(route, memory) for route in routes]
             if memory:
@@ -102,8 +109,18 @@ class ClusterWiring:
             )
             links = [LocalLink(worker, route) for route in routes]
             description = worker.description
+        # What other ranks simulate comes by the CPU's memory; its own, a learner has on its device.
+        staged = cluster.role.simulator is None and cluster.device != "cpu"
         self._env = RemoteVecEnv(
-            task, setup, description, links, cluster.store, cluster.device, cluster.sum_outcomes, allocate
+            task,
+            setup,
+            description,
+            links,
+            cluster.store,
+            cluster.device,
+            cluster.sum_outcomes,
+            allocate,
+            staged,
         )
         return self._env
 
@@ -154,7 +171,7 @@ def simulate(cluster: Cluster, make_env: MakeBlock, task: Any) -> None:
 
 def _reached_memory(cluster: Cluster, setup: Setup, learner: int) -> MappedMemory | None:
     """Return the memory that a learner shares, if it does and this rank reaches it; the learner is told."""
-    if not _may_share(cluster, setup):
+    if not _may_share(setup):
         return None
     assert cluster.role.simulator is not None
     owner = cluster.roles[cluster.placement.rank_of_learner(learner)]
@@ -170,9 +187,9 @@ def _port(cluster: Cluster, worker: SimulationWorker, route: Route, memory: Mapp
     return GroupPort(cluster, worker, route)
 
 
-def _may_share(cluster: Cluster, setup: Setup) -> bool:
+def _may_share(setup: Setup) -> bool:
     """Say whether ranks are to look for memory that they share; the same in all ranks."""
-    return setup.transport == "auto" and not cluster.device.startswith("cuda") and can_share()
+    return setup.transport == "auto" and can_share()
 
 
 _SETUP = "setup"

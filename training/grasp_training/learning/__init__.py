@@ -6,10 +6,9 @@ from grasp_training.learning.config import (
     PpoConfig,
     RunConfig,
     TeacherConfig,
-    teacher_preset,
 )
 from grasp_training.learning.student import StereoStudent, StudentNetworkConfig
-from grasp_training.learning.student_config import DistillationConfig, StudentConfig, student_preset
+from grasp_training.learning.student_config import DistillationConfig, StudentConfig
 from grasp_training.learning.student_training import TeacherRecord, read_teacher_record, train_student
 from grasp_training.learning.teacher import train_teacher
 
@@ -25,8 +24,6 @@ __all__ = [
     "TeacherConfig",
     "TeacherRecord",
     "read_teacher_record",
-    "student_preset",
-    "teacher_preset",
     "train_student",
     "train_teacher",
 ]

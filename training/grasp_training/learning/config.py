@@ -9,11 +9,10 @@ from typing import Literal
 from grasp_training.disaggregation.liveness import Limits
 from grasp_training.disaggregation.messages import DEPTH, DepthType, Transport
 from grasp_training.disaggregation.placement import Placement, block_sizes
-from grasp_training.learning.depth_encoder import DepthEncoderConfig
 from grasp_training.learning.depth_network import DepthNetworkConfig
 from grasp_training.runs import ConfigurationError
 
-Preset = Literal["cpu", "smoke"]
+Preset = Literal["cpu", "smoke", "h100", "node4"]
 Mode = Literal["synchronous", "overlapped"]
 Observe = Literal["state", "depth"]
 
@@ -100,7 +99,8 @@ class RunConfig:
     run: str
     """Name of the run: its folder under the runs folder."""
     preset: Preset = "cpu"
-    """Sizes for a purpose: `cpu` learns on a few cores, `smoke` only shows that all parts work."""
+    """Sizes for a purpose: `cpu` learns on a few cores, `h100` on one GPU, `node4` on four (3:1), `smoke`
+    only shows that all parts work."""
     seed: int = 0
     """Seed of networks, exploration and environments."""
     iterations: int = 1500
@@ -185,33 +185,6 @@ class TeacherConfig(RunConfig):
         labelled = self.observe == "depth" and self.depth.position_weight > 0
         labels = (OBJECT_POSITION,) if labelled else ()
         return tuple(dict.fromkeys((*self.actor_groups(), *CRITIC_GROUPS, *labels)))
-
-
-SMALL_DEPTH_ENCODER = DepthEncoderConfig(channels=(8, 16, 16), keypoints=16, map_channels=(16, 16))
-"""An encoder that learns small images on two cores in about the time that they take to simulate."""
-
-
-def teacher_preset(preset: Preset, run: str) -> TeacherConfig:
-    """Return a teacher's configuration for a purpose.
-
-    Raises:
-        ValueError: there is no such preset.
-    """
-    if preset == "cpu":
-        return TeacherConfig(run=run, depth=DepthNetworkConfig(encoder=SMALL_DEPTH_ENCODER))
-    if preset == "smoke":
-        return TeacherConfig(
-            run=run,
-            preset="smoke",
-            iterations=3,
-            num_envs=16,
-            ppo=PpoConfig(steps_per_rollout=8, epochs=2, minibatches=2),
-            actor=NetworkConfig(hidden_sizes=(32, 32)),
-            critic=NetworkConfig(hidden_sizes=(32, 32)),
-            depth=DepthNetworkConfig(encoder=SMALL_DEPTH_ENCODER),
-            checkpoint=CheckpointConfig(interval_iterations=1),
-        )
-    raise ValueError(f"Preset '{preset}' is unknown; there are cpu and smoke")
 
 
 _COUNTS = frozenset(

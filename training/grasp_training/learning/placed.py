@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from grasp_training.devices import cuda_devices, named_device
 from grasp_training.disaggregation.cluster import Cluster
 from grasp_training.disaggregation.launch import is_rank, launch, run_rank, spare_libraries
 from grasp_training.disaggregation.placement import Placement
@@ -14,7 +16,7 @@ from grasp_training.disaggregation.processes import ProcessId
 from grasp_training.disaggregation.wiring import ClusterWiring, simulate
 from grasp_training.learning.config import RunConfig, check_positive
 from grasp_training.learning.session import MakeEnv, use_threads
-from grasp_training.runs import run_folder
+from grasp_training.runs import ConfigurationError, run_folder
 
 Train = Callable[..., Any]
 """`train_teacher` or `train_student`."""
@@ -34,7 +36,8 @@ def train_placed(
         resume: continue the run from its last whole checkpoint.
 
     Raises:
-        ConfigurationError: a setting is out of its range, before any rank is started.
+        ConfigurationError: a setting is out of its range, or there is no such device, before any rank is
+            started.
         RankError: a rank died, stopped or was too slow.
         GraspError: as `train` raises.
     """
@@ -44,10 +47,13 @@ def train_placed(
     arguments = (train, config, task, make_env, runs_folder, resume)
     if is_rank():
         run_rank(ProcessId.of(os.getppid()), _train_in_rank, *arguments)
-    elif placement.world_size == 1:
+        return
+    device = str(named_device(config.device, "device"))
+    if placement.world_size == 1:
         spare_libraries()
-        train(config, task, make_env, runs_folder, resume)
+        train(dataclasses.replace(config, device=device), task, make_env, runs_folder, resume)
     else:
+        _check_devices(config.device, placement)
         launch(placement, config.max_restarts, _train_in_rank, *arguments)
 
 
@@ -56,12 +62,30 @@ def _train_in_rank(
 ) -> None:
     spare_libraries()
     use_threads(config.threads)
-    with Cluster.from_environment(Placement.parse(config.placement), config.limits) as cluster:
+    placement = Placement.parse(config.placement)
+    learns = placement.roles()[int(os.environ["RANK"])].learner is not None
+    device = str(named_device(config.device, "device")) if learns else "cpu"
+    config = dataclasses.replace(config, device=device)
+    with Cluster.from_environment(placement, config.limits, device) as cluster:
         if cluster.role.learner is None:
             simulate(cluster, make_env, task)
         else:
             resume = resume or _is_restart(cluster, runs_folder, config.run)
             train(config, task, make_env, runs_folder, resume, ClusterWiring(cluster))
+
+
+def _check_devices(device: str, placement: Placement) -> None:
+    """Check that learners on CUDA devices have one each; NCCL wants it so.
+
+    Raises:
+        ConfigurationError: there are fewer devices than ranks.
+    """
+    count, ranks = cuda_devices(), placement.world_size
+    if device == "cuda" and placement.learners > 1 and ranks > count:
+        raise ConfigurationError(
+            f"placement {placement} has {ranks} ranks on this machine, and device is 'cuda', of which there "
+            f"are {count}; several learners need a device of their own"
+        )
 
 
 def _is_restart(cluster: Cluster, runs_folder: Path, run: str) -> bool:

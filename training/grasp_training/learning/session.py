@@ -79,7 +79,7 @@ class TrainingSession:
                 or has all its iterations.
             CheckpointError: the run has checkpoints, and none is whole.
         """
-        self._wiring = wiring or SingleWiring()
+        self._wiring = wiring or SingleWiring(config.device)
         self._writes = self._wiring.learner == 0
         folder = run_folder(runs_folder, config.run)
         if self._writes:

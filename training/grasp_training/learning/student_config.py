@@ -9,11 +9,8 @@ from grasp_training.learning.config import (
     OBJECT_POSITION,
     PROPRIOCEPTION,
     STEREO,
-    CheckpointConfig,
-    Preset,
     RunConfig,
 )
-from grasp_training.learning.stereo_encoder import StereoEncoderConfig
 from grasp_training.learning.student import StudentNetworkConfig
 from grasp_training.runs import ConfigurationError
 
@@ -120,34 +117,3 @@ def check_distillation(settings: DistillationConfig) -> None:
         value = getattr(settings, name)
         if not 0.0 <= value <= 1.0:
             raise ConfigurationError(f"distillation.{name} is {value}; a share is between 0 and 1")
-
-
-def student_preset(preset: Preset, run: str) -> StudentConfig:
-    """Return a student's configuration for a purpose.
-
-    Raises:
-        ValueError: there is no such preset.
-    """
-    if preset == "cpu":
-        return StudentConfig(run=run, num_envs=128, iterations=330)
-    if preset == "smoke":
-        return StudentConfig(
-            run=run,
-            preset="smoke",
-            iterations=3,
-            num_envs=8,
-            checkpoint=CheckpointConfig(interval_iterations=1),
-            distillation=DistillationConfig(
-                steps_per_rollout=6,
-                sight_iterations=1,
-                gradient_steps=2,
-                sequences_per_step=4,
-                burn_in_steps=1,
-                replay_rollouts=2,
-                mixing_iterations=2,
-            ),
-            network=StudentNetworkConfig(
-                StereoEncoderConfig((4, 8, 8), 16, (8, 8), 4, 16), 32, memory_size=32, head_sizes=(32,)
-            ),
-        )
-    raise ValueError(f"Preset '{preset}' is unknown; there are cpu and smoke")

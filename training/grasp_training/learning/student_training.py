@@ -97,7 +97,7 @@ def train_student(
         ConfigurationError: a setting is out of its range.
         CheckpointError: no checkpoint of the run, or of the teacher, is whole.
     """
-    wiring = wiring or SingleWiring()
+    wiring = wiring or SingleWiring(config.device)
     check_distillation(config.distillation)
     check_mode(config)
     if resume:

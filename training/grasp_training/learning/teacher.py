@@ -35,7 +35,7 @@ def train_teacher(
         RunError: the run exists already, or does not exist, or is finished.
         CheckpointError: no checkpoint of the run is whole.
     """
-    wiring = wiring or SingleWiring()
+    wiring = wiring or SingleWiring(config.device)
     session = TrainingSession(
         runs_folder, "teacher", config, task, config.ppo.steps_per_rollout, resume, wiring=wiring
     )

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grasp_training.learning import TeacherConfig, teacher_preset
+from grasp_training.learning import TeacherConfig
 from grasp_training.learning.config import Preset, check_positive
 from grasp_training.learning.session import MakeEnv
 from grasp_training.planning import compare, measure, placements_of
 from grasp_training.planning.report import Measure, measured_sizes
+from grasp_training.presets import task_preset, teacher_preset
 from grasp_training.runs import (
     ConfigurationError,
     RunFolder,
@@ -71,7 +72,7 @@ def batch_preset(preset: Preset) -> BatchConfig:
         ValueError: there is no such preset.
     """
     teacher = dataclasses.replace(teacher_preset(preset, UNSET), observe="depth")
-    config = BatchConfig(preset=preset, teacher=teacher)
+    config = BatchConfig(preset=preset, teacher=teacher, task=task_preset(preset))
     if preset == "smoke":
         return dataclasses.replace(config, seeds=1, environment_steps=500, num_envs=(8, 16))
     return config

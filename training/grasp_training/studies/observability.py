@@ -12,10 +12,11 @@ from typing import Annotated
 import tyro
 
 from grasp_description.cameras import STEREO_RIG
-from grasp_training.learning import StudentConfig, TeacherConfig, student_preset, teacher_preset
+from grasp_training.learning import StudentConfig, TeacherConfig
 from grasp_training.learning.config import Observe, Preset, check_positive
 from grasp_training.learning.session import MakeEnv
 from grasp_training.learning.student_config import check_distillation, check_mode
+from grasp_training.presets import student_preset, task_preset, teacher_preset
 from grasp_training.runs import ConfigurationError, RunError, RunFolder, from_mapping, run_folder, to_mapping
 from grasp_training.studies.folder import Result, StudyFolder
 from grasp_training.studies.measures import MeasureConfig, Measured, Measures, check_measures
@@ -76,6 +77,8 @@ def observability_preset(preset: Preset) -> ObservabilityConfig:
         state_teacher=teacher,
         depth_teacher=dataclasses.replace(teacher, observe="depth"),
         student=student_preset(preset, UNSET),
+        task=task_preset(preset),
+        student_task=task_preset(preset),
     )
     if preset == "smoke":
         few = MeasureConfig(episodes=4, explanation_episodes=2, vision_episodes=2, num_envs=4)

@@ -25,7 +25,7 @@ from rclpy.utilities import try_shutdown
 
 from grasp_bringup.backlog import Backlog
 from grasp_bringup.definitions import definition, type_hash
-from grasp_bringup.recorded_topics import IMAGES, TOPICS, Listening, hears, offered_qos, suitable_qos
+from grasp_bringup.recorded_topics import IMAGES, NEEDED, TOPICS, Listening, hears, offered_qos, suitable_qos
 from grasp_bringup.recording_file import RecordedTopic, RecordingFile
 
 _LOOK_S = 0.5
@@ -82,14 +82,14 @@ class RecorderNode(Node):
         )
 
     def _ready(self) -> bool:
-        """Whether nothing is missed from now on: all publishers are found, images have come.
+        """Whether nothing of an episode is missed from now on: all publishers are found, images have come.
 
         Publisher and listener find each other one after the other: images that come show that both did.
         """
         found = all(
             one.subscription.get_publisher_count() > 0
             for topic, one in self._listening.items()
-            if self.count_publishers(topic)
+            if topic in NEEDED or self.count_publishers(topic)
         )
         return found and all(one.described for topic, one in self._listening.items() if topic in IMAGES)
 

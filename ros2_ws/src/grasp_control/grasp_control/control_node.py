@@ -56,6 +56,9 @@ class ControlNode(LifecycleNode):
         self._disarm_deadline_s = 0.0
         self._word = ""
         self._housekeepings = 0
+        # From the start, so that whoever must miss nothing has found them before anything moves.
+        self._command = self.create_lifecycle_publisher(JointState, "/control/command", 10)
+        self._accepted = self.create_lifecycle_publisher(Header, "/control/accepted_target", 10)
         self._state_publisher = self.create_publisher(String, "/control/state", _LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On the machine's clock: these go on when /clock stands.
@@ -138,8 +141,6 @@ class ControlNode(LifecycleNode):
     def _open(self, settings: Settings) -> None:
         self._merger = StateMerger([driver.part for driver in settings.drivers])
         self._link = DriverLink(self, settings, self._on_joint_states)
-        self._command = self.create_lifecycle_publisher(JointState, "/control/command", 10)
-        self._accepted = self.create_lifecycle_publisher(Header, "/control/accepted_target", 10)
         target_topic = settings.topics["target_topic"]
         targets = self.create_subscription(JointTrajectory, target_topic, self._on_target, 1)
         arm = self.create_service(Trigger, "~/arm", self._on_arm)
@@ -149,7 +150,6 @@ class ControlNode(LifecycleNode):
         on_disarm: Any = self._on_disarm
         disarm = self.create_service(Trigger, "~/disarm", on_disarm, callback_group=waiting)
         self._entities = [
-            *((self.destroy_lifecycle_publisher, entity) for entity in (self._command, self._accepted)),
             (self.destroy_subscription, targets),
             *((self.destroy_service, entity) for entity in (arm, disarm)),
         ]

@@ -1,12 +1,12 @@
 """One device under Torch's name and Warp's, and the order of their work on it."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 import warp
 
+from grasp_training.devices import named_device
 from grasp_training.runs import ConfigurationError
 
 
@@ -16,31 +16,10 @@ def simulation_device(name: str) -> torch.device:
     Raises:
         ConfigurationError: another name, or the device is not there.
     """
-    setting = f"task.warp.device is '{name}'"
-    if name == "cpu":
-        return torch.device("cpu")
-    kind, _, number = name.partition(":")
-    if kind != "cuda" or (number and not number.isdecimal()) or name.endswith(":"):
-        raise ConfigurationError(f"{setting}; expected cpu, cuda or cuda:N")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not count or not warp.is_cuda_available():
-        blind = "torch" if not count else "Warp"
-        raise ConfigurationError(
-            f"{setting}, but {blind} finds no CUDA device here (torch {torch.__version__}); "
-            "cpu runs a handful of environments, and task.simulator mujoco many"
-        )
-    index = int(number) if number else _own_device(count)
-    if index >= count:
-        raise ConfigurationError(
-            f"{setting}, but there are {count} CUDA devices; expected cuda:0 to cuda:{count - 1}"
-        )
-    return torch.device("cuda", index)
-
-
-def _own_device(count: int) -> int:
-    """Number of this process's device: torchrun tells a rank its local number."""
-    local = os.environ.get("LOCAL_RANK")
-    return torch.cuda.current_device() if local is None else int(local) % count
+    device = named_device(name, "task.warp.device")
+    if device.type == "cuda" and not warp.is_cuda_available():
+        raise ConfigurationError(f"task.warp.device is '{name}', but Warp finds no CUDA device here")
+    return device
 
 
 class WarpDevice:
