@@ -14,7 +14,11 @@ from sensor_msgs.msg import JointState
 from stand_in import write_stand_in
 from std_srvs.srv import Trigger
 
+from grasp_bringup.report import write_report
 from grasp_description.drivers import ALLEGRO_V4, LBR
+from grasp_policy.recordings import Recording
+from grasp_policy.replay import SAME
+from grasp_policy.replay import main as replay
 
 pytestmark = [
     pytest.mark.ros,
@@ -24,20 +28,32 @@ pytestmark = [
 EPISODE_TICKS = 120
 
 
-def parameters(folder: Path, order_seed: int = 0, autostart: bool = True) -> str:
+def parameters(folder: Path, order_seed: int = 0, autostart: bool = True, listener: str = "") -> str:
     """A file of parameters: one short episode, drivers that list their joints in another order."""
     path = folder / f"rehearsal_{order_seed}.yaml"
     path.write_text(
         f"/grasp_sim: {{ros__parameters: {{driver_order_seed: {order_seed}, command_limit_s: 20.0}}}}\n"
-        f"/grasp_task: {{ros__parameters: {{episode_length_s: 1.0, autostart: {str(autostart).lower()}}}}}\n"
+        f"/grasp_task: {{ros__parameters: {{episode_length_s: 1.0, autostart: {str(autostart).lower()}, "
+        f"autostart_listener: '{listener}'}}}}\n"
     )
     return str(path)
 
 
 def rehearse(folder: Path, robot: str, order_seed: int, policy: Path) -> dict[int, tuple[float, ...]]:
-    """What was commanded in an episode, by tick."""
-    told = parameters(folder, order_seed)
-    arguments = ("--rehearsal", "true", "--episodes", "1", "--policy", str(policy), "--parameters", told)
+    """What was commanded in an episode, by tick; it is recorded in ROBOT.mcap."""
+    told = parameters(folder, order_seed, listener="grasp_recorder")
+    recording = ("--record", str(folder / f"{robot}.mcap"))
+    arguments = (
+        "--rehearsal",
+        "true",
+        "--episodes",
+        "1",
+        "--policy",
+        str(policy),
+        "--parameters",
+        told,
+        *recording,
+    )
     with Listener() as heard, Run(folder, "--robot-config", robot, *arguments, mode="real") as run:
         assert run.finish() == 0, run.output
         assert run.children() == {}
@@ -57,6 +73,9 @@ def test_an_episode_is_the_same_whichever_hand_driver_there_is_and_however_joint
     assert len(both) > 0.9 * EPISODE_TICKS
     assert np.ptp([one[tick] for tick in both], axis=0).max() > 0.01, "it moves"
     assert all(one[tick] == other[tick] for tick in both), "bit for bit"
+    for robot in ("lbr_allegro_v4", "lbr_allegro_v5"):
+        assert replay([str(tmp_path / f"{robot}.mcap")]) == SAME
+        assert write_report(Recording(tmp_path / f"{robot}.mcap"), tmp_path / f"{robot}.html") == 1
 
 
 class Operator:

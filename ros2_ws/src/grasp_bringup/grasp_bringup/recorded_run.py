@@ -16,10 +16,10 @@ from grasp_description.robot import JOINT_NAMES
 from grasp_policy.decision_record import DecisionRecord
 from grasp_policy.decoding import JointMapper, JointStateRefusedError
 from grasp_policy.recordings import RecordedMessage, Recording, header_stamp_ns
-from grasp_policy.replaying import read_decision
+from grasp_policy.replaying import ReplayTopics, read_decision
 
 LEFT, RIGHT = "/stereo/left/image_rect", "/stereo/right/image_rect"
-JOINTS, COMMAND, TARGET = "/joint_states", "/control/command", "/policy/joint_target"
+JOINTS, COMMAND, TARGET = ReplayTopics.joints, "/control/command", "/policy/joint_target"
 DECISION, ACCEPTED = "/policy/decision", "/control/accepted_target"
 STATES = ("/grasp/state", "/control/state")
 _OK = b"\x00"
@@ -109,7 +109,7 @@ class _Collector:
 
     def __init__(self) -> None:
         self.decisions: list[DecisionRecord] = []
-        self.rows = {topic: _Rows() for topic in (JOINTS, COMMAND, TARGET)}
+        self.rows = {topic: _Rows() for topic in (*JOINTS, COMMAND, TARGET)}
         self.published: dict[str, dict[int, int]] = {topic: {} for topic in ("image", ACCEPTED, DECISION)}
         self.events: list[Event] = []
         self.counters: list[tuple[int, str, str, int]] = []
@@ -122,7 +122,7 @@ class _Collector:
             LEFT: self._on_image,
             RIGHT: self._on_image,
             ACCEPTED: self._on_accepted,
-            JOINTS: self._on_joint_state,
+            **dict.fromkeys(JOINTS, self._on_joint_state),
             COMMAND: self._on_joint_state,
             TARGET: self._on_target,
             "/diagnostics": self._on_diagnostics,
@@ -198,7 +198,7 @@ def read_run(recording: Recording) -> RecordedRun:
         found.take(message)
     return RecordedRun(
         tuple(found.decisions),
-        found.rows[JOINTS].course(),
+        next((found.rows[topic] for topic in JOINTS if found.rows[topic].stamps), _Rows()).course(),
         found.rows[COMMAND].course(),
         found.rows[TARGET].course(),
         found.published["image"],

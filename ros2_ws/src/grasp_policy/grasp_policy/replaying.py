@@ -35,8 +35,8 @@ class ReplayTopics:
     """Left images."""
     right: str = "/stereo/right/image_rect"
     """Right images."""
-    joints: str = "/joint_states"
-    """Joint states."""
+    joints: tuple[str, ...] = ("/grasp/joint_states", "/joint_states")
+    """Joint states: a robot's in the order of the stack; and where nothing else has that name."""
     target: str = "/policy/joint_target"
     """Targets, the policy's among others'."""
     decision: str = "/policy/decision"
@@ -44,7 +44,7 @@ class ReplayTopics:
 
     def names(self) -> frozenset[str]:
         """All of them."""
-        return frozenset((self.left, self.right, self.joints, self.target, self.decision))
+        return frozenset((self.left, self.right, *self.joints, self.target, self.decision))
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Replayer:
         for topic, found in (
             (self._topics.left, left),
             (self._topics.right, right),
-            (self._topics.joints, joints),
+            (" or ".join(self._topics.joints), joints),
         ):
             if found is None:
                 return f"what it saw on {topic} is not in the recording"
@@ -194,14 +194,14 @@ class Replayer:
         return None
 
     def _joint_state(self, record: DecisionRecord) -> tuple[np.ndarray, np.ndarray] | None:
-        topic = self._topics.joints
-        for data in self._shelves[topic].of(record.joint_stamp_ns):
-            try:
-                vectors = self._decider.joint_state(topic, deserialize_message(data, JointState))
-            except JointStateRefusedError:
-                continue
-            if checksum(*vectors) == record.joints_crc32:
-                return vectors
+        for topic in self._topics.joints:
+            for data in self._shelves[topic].of(record.joint_stamp_ns):
+                try:
+                    vectors = self._decider.joint_state(topic, deserialize_message(data, JointState))
+                except JointStateRefusedError:
+                    continue
+                if checksum(*vectors) == record.joints_crc32:
+                    return vectors
         return None
 
     def _compare(self, record: DecisionRecord, replayed: np.ndarray) -> None:

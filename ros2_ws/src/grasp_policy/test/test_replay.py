@@ -145,6 +145,14 @@ def test_messages_may_be_recorded_out_of_step(node, tmp_path):
     assert main([str(write(tmp_path / "a.mcap", late_images))]) == SAME
 
 
+def test_a_robots_joint_states_are_found_beside_those_of_its_arm_alone(node, tmp_path):
+    arm = stamped(JointState(name=["arm_1"], position=[0.5], velocity=[0.0]), 0)
+    said = [
+        ("/grasp/joint_states" if topic == JOINTS else topic, message) for topic, message in flat(node.said)
+    ]
+    assert main([str(write(tmp_path / "a.mcap", [(JOINTS, arm), *said]))]) == SAME
+
+
 def test_what_the_node_did_not_use_changes_nothing(node, tmp_path):
     others = []
     for step in node.said:
