@@ -39,13 +39,13 @@ def prefix(tmp_path_factory) -> Path:
 
 
 class Launch:
-    """`ros2 launch grasp_bringup sim.launch.py` with a stand-in policy, in a process of its own."""
+    """`ros2 launch grasp_bringup FILE` with a stand-in policy, in a process of its own."""
 
-    def __init__(self, prefix: Path, folder: Path, *arguments: str) -> None:
+    def __init__(self, prefix: Path, folder: Path, file: str, *arguments: str) -> None:
         self._prefix = prefix
         self._report, self._output = folder / "report.json", folder / "output.txt"
         files = [f"policy:={write_stand_in(folder, 0.2)}", f"report:={self._report}", "contact_sheet:=none"]
-        launch = [str(ROS2), "launch", "grasp_bringup", "sim.launch.py", *files, *arguments]
+        launch = [str(ROS2), "launch", "grasp_bringup", file, *files, *arguments]
         with self._output.open("w", encoding="utf-8") as output:
             self.process = subprocess.Popen(
                 ["bash", "-c", START, "bash", str(prefix), *launch],
@@ -110,8 +110,8 @@ def launch(prefix, tmp_path) -> Iterator[Any]:
     """Starts a launch with these arguments."""
     started = []
 
-    def start(*arguments: str) -> Launch:
-        started.append(Launch(prefix, tmp_path, *arguments))
+    def start(*arguments: str, file: str = "sim.launch.py") -> Launch:
+        started.append(Launch(prefix, tmp_path, file, *arguments))
         return started[-1]
 
     yield start
@@ -168,6 +168,18 @@ def test_a_missing_policy_file_is_refused_before_anything_starts(launch, tmp_pat
     assert "policy refused" in run.output
     assert "there is no such policy file" in run.output
     assert "process started" not in run.output
+
+
+@pytest.mark.parametrize("robot", ["lbr_allegro_v4", "lbr_allegro_v5"])
+def test_a_dry_run_of_the_robots_graph_completes_an_episode(launch, tmp_path, robot):
+    told = tmp_path / "started.yaml"
+    # Without a person to start it.
+    told.write_text("/grasp_task: {ros__parameters: {autostart: true, episode_length_s: 1.0}}\n")
+    arguments = ("dry_run:=true", "rehearsal:=true", f"robot_config:={robot}", "episodes:=1")
+    run = launch(*arguments, f"parameters:={told}", file="real_robot.launch.py")
+    assert run.finish() == 0, run.output
+    assert (run.report["episodes"], run.report["outcome"]) == (1, "ran whole")
+    assert "Dry run, not commanded" in run.output
 
 
 def test_the_test_for_launch_testing_passes(prefix, tmp_path):
