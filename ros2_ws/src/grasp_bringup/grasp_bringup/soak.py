@@ -18,14 +18,17 @@ from typing import Any
 
 import numpy as np
 
+from grasp_bringup.verdict import OK
+
 _SAMPLE_S = 5.0
 """s between two looks"""
 _END_S = 120.0
 """s that the runner gets to end in"""
 _WARM_UP, _WINDOW = 0.1, 0.1
 """shares of the run: what comes before memory is looked at, and how long its first and last looks are"""
-MEMORY_GROWTH, RATE_DRIFT = 0.05, 0.02
-"""greatest relative growth of a node's memory, and change of a rate"""
+MEMORY_GROWTH, INFERENCE_DRIFT, COMMAND_DRIFT = 0.05, 0.02, 0.05
+"""greatest relative growth of a node's memory, and change of a rate; commands also lead home, on longer ways
+or shorter ones"""
 _LONGEST_PAUSE = 5.0
 """longest time between two episodes, in units of the median one"""
 
@@ -79,8 +82,8 @@ def judge(looks: Sequence[Look], report: dict[str, Any], status: int) -> list[Fi
     longest, usual = (float(pauses.max()), float(np.median(pauses))) if len(pauses) else (np.inf, np.nan)
     return [
         *(_memory(looks, node) for node in looks[-1].memory_kb),
-        _rate(looks, "inferences", lambda look: look.inferences),
-        _rate(looks, "commands", lambda look: look.commands),
+        _rate(looks, "inferences", lambda look: look.inferences, INFERENCE_DRIFT),
+        _rate(looks, "commands", lambda look: look.commands, COMMAND_DRIFT),
         Finding(
             "not stuck",
             longest <= _LONGEST_PAUSE * usual + 2 * _SAMPLE_S,
@@ -90,7 +93,7 @@ def judge(looks: Sequence[Look], report: dict[str, Any], status: int) -> list[Fi
         Finding(
             "no faults", not faults and not time_outs, f"{faults or 'none'}, {time_outs} lockstep time-outs"
         ),
-        Finding("ended as asked", outcome == "interrupted", f"outcome '{outcome}', exit status {status}"),
+        Finding("ended as asked", status == OK, f"outcome '{outcome}', exit status {status}"),
     ]
 
 
@@ -111,7 +114,7 @@ def _median_memory(looks: Sequence[Look], node: str, begin_s: float, end_s: floa
     return float(np.median(found)) if found else float("nan")
 
 
-def _rate(looks: Sequence[Look], name: str, count: Callable[[Look], int]) -> Finding:
+def _rate(looks: Sequence[Look], name: str, count: Callable[[Look], int], most: float) -> Finding:
     """Compare what an episode's second brings in the first and in the second half of the episodes."""
     half = looks[-1].episodes // 2
     middle = next(look for look in looks if look.episodes >= half)
@@ -122,7 +125,7 @@ def _rate(looks: Sequence[Look], name: str, count: Callable[[Look], int]) -> Fin
     early, late = ((count(last) - count(first)) / s for (first, last), s in zip(parts, acted, strict=True))
     drift = late / early - 1 if early else float("nan")
     figure = f"{early:.2f}, then {late:.2f} a second of episodes: {drift:+.2%}"
-    return Finding(f"rate of {name}", abs(drift) <= RATE_DRIFT, figure)
+    return Finding(f"rate of {name}", abs(drift) <= most, figure)
 
 
 def _arrivals(looks: Sequence[Look]) -> list[Look]:

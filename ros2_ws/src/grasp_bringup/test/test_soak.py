@@ -21,17 +21,16 @@ LOOKS = [
     )
     for index in range(40)
 ]
-INTERRUPTED = 130
 
 
 def report(**changes: Any) -> dict[str, Any]:
     results = [{"success": index % 4 > 0, "cause": "" if index % 4 else "dropped"} for index in range(40)]
-    told = {"results": results, "outcome": "interrupted", "successes": 30, "faults": []}
+    told = {"results": results, "outcome": "ran whole", "successes": 30, "faults": []}
     return {**told, "counters": {"lockstep_timeouts": 0}, **changes}
 
 
-def failures(looks: list[Look], told: dict[str, Any] | None = None) -> list[str]:
-    return [one.name for one in judge(looks, told or report(), INTERRUPTED) if not one.passed]
+def failures(looks: list[Look], told: dict[str, Any] | None = None, status: int = 0) -> list[str]:
+    return [one.name for one in judge(looks, told or report(), status) if not one.passed]
 
 
 def test_a_run_that_stays_as_it_was_is_sound():
@@ -68,11 +67,14 @@ def test_a_pause_is_found_though_the_run_goes_on():
         ({"faults": ["grasp_control held"]}, "no faults"),
         ({"died": {"grasp_policy": "was killed by SIGKILL"}}, "no faults"),
         ({"counters": {"lockstep_timeouts": 1}}, "no faults"),
-        ({"outcome": "a node died"}, "ended as asked"),
     ],
 )
 def test_what_the_report_tells_counts(changes, name):
     assert failures(LOOKS, report(**changes)) == [name]
+
+
+def test_a_run_that_fails_at_its_end_is_not_sound():
+    assert failures(LOOKS, status=1) == ["ended as asked"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
