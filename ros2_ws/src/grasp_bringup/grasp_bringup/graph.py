@@ -16,6 +16,8 @@ Value = bool | int | float | str | list[str]
 """What a parameter may be here."""
 RECORDER = "grasp_recorder"
 """Name of the node that records."""
+TASKS = ("episodes", "picking")
+"""Modes of the task node."""
 ALONE = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 """Environment of a simulation: its joint commands must never reach a robot that listens on the network."""
 Arguments = TypeVar("Arguments")
@@ -128,6 +130,8 @@ def yaml_value(value: Value) -> str:
 class SimArguments:
     """What a user says about a run in simulation; the same names in the runner and in sim.launch.py."""
 
+    task: str = "episodes"
+    """episodes: attempts, each reset by the simulator; picking: one object after another into a bin"""
     episodes: int = 20
     """episodes to run; 0 runs until Ctrl-C"""
     seed: int = 0
@@ -156,8 +160,25 @@ class SimArguments:
     def __post_init__(self) -> None:
         if self.episodes < 0:
             raise ValueError(f"episodes is {self.episodes}; expected 0 (endless) or more")
+        check_task(self.task)
         if is_none(self.report):
             raise ValueError(f"report is {self.report!r}; expected a path: it is how a run is judged")
+
+
+def check_task(task: str) -> None:
+    """Refuse a task that there is not.
+
+    Raises:
+        ValueError: it is none of `TASKS`.
+    """
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}; expected one of {', '.join(TASKS)}")
+
+
+def supply(task: str) -> dict[str, Value]:
+    """Parameters of the task node in simulation: who brings the objects."""
+    # A bin is filled by a robot that is never put back home.
+    return {"reset_service": "/sim/supply"} if task == "picking" else {}
 
 
 def is_none(path: str) -> bool:
@@ -243,7 +264,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
         files.append(absolute(arguments.parameters))
     report, policy = absolute(arguments.report), absolute(arguments.policy)
     labels = ["mode=sim"] + [
-        f"{name}={getattr(arguments, name)}" for name in ("policy", "objects", "seed", "lockstep")
+        f"{name}={getattr(arguments, name)}" for name in ("task", "policy", "objects", "seed", "lockstep")
     ]
 
     def process(package: str, executable: str, parameters: Mapping[str, Value], **more: Any) -> NodeProcess:
@@ -270,6 +291,8 @@ def sim_graph(arguments: SimArguments) -> Graph:
             "grasp_task",
             "task_node",
             {
+                "mode": arguments.task,
+                **supply(arguments.task),
                 "episodes": arguments.episodes,
                 "autostart": True,
                 "autostart_listener": "" if is_none(arguments.record) else RECORDER,

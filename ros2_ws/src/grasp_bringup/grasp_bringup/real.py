@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from grasp_bringup.files import shared_file
-from grasp_bringup.graph import ALONE, Bringup, Graph, NodeProcess, Value, absolute, is_none, recorder
+from grasp_bringup.graph import (
+    ALONE,
+    Bringup,
+    Graph,
+    NodeProcess,
+    Value,
+    absolute,
+    check_task,
+    is_none,
+    recorder,
+    supply,
+)
 from grasp_bringup.robot_file import RobotFile, read_robot
 from grasp_description.urdf import urdf_text
 
@@ -27,6 +38,8 @@ class RealArguments:
     """policy file"""
     calibration: str = "calibration/files"
     """folder that grasp-calibrate wrote"""
+    task: str = "episodes"
+    """episodes: attempts, one after another; picking: object after object into the bin (bin_arm_rad)"""
     episodes: int = 0
     """episodes to run; 0 runs until Ctrl-C"""
     dry_run: bool = False
@@ -47,6 +60,7 @@ class RealArguments:
     def __post_init__(self) -> None:
         if self.episodes < 0:
             raise ValueError(f"episodes is {self.episodes}; expected 0 (endless) or more")
+        check_task(self.task)
         if is_none(self.report):
             raise ValueError(f"report is {self.report!r}; expected a path: it is how a run is judged")
         if self.rehearsal and self.drivers:
@@ -81,9 +95,11 @@ def real_graph(arguments: RealArguments) -> Graph:
 
     control = {"dry_run": arguments.dry_run, "canonical_states_topic": CANONICAL_STATES}
     labels = ["mode=rehearsal" if arguments.rehearsal else "mode=real"] + [
-        f"{name}={getattr(arguments, name)}" for name in ("robot_config", "policy", "dry_run")
+        f"{name}={getattr(arguments, name)}" for name in ("robot_config", "task", "policy", "dry_run")
     ]
     task = {
+        "mode": arguments.task,
+        **(supply(arguments.task) if arguments.rehearsal else {}),
         "episodes": arguments.episodes,
         "report": str(report),
         "labels": labels,

@@ -176,3 +176,14 @@ def test_the_recorder_is_part_of_the_graph_only_when_asked_for_and_gets_an_absol
     graph = sim_graph(SimArguments(record="one.mcap"))
     assert graph.recording == tmp_path / "one.mcap"
     assert by_name(graph)["grasp_recorder"].parameters == {"file": str(tmp_path / "one.mcap")}
+
+
+def test_picking_in_simulation_asks_for_objects_and_never_puts_the_robot_back():
+    told = by_name(sim_graph(SimArguments(task="picking")))["grasp_task"].parameters
+    assert (told["mode"], told["reset_service"]) == ("picking", "/sim/supply")
+    assert "reset_service" not in by_name(sim_graph(SimArguments()))["grasp_task"].parameters
+
+
+def test_a_task_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="task is 'juggling'; expected one of episodes, picking"):
+        SimArguments(task="juggling")

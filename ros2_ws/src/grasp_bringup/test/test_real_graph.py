@@ -12,6 +12,7 @@ from grasp_bringup.graph import ALONE, Graph, NodeProcess, arguments_from, check
 from grasp_bringup.real import CANONICAL_STATES, RealArguments, real_graph
 from grasp_bringup.robot_file import RobotFileError, read_robot, robot_names
 from grasp_description.drivers import DRIVER_STYLES
+from grasp_task.picking import Picking
 
 ROBOTS = robot_names()
 
@@ -155,3 +156,17 @@ def test_the_launch_file_holds_no_node_of_its_own():
     imported = {one.module for one in ast.walk(ast.parse(source)) if isinstance(one, ast.ImportFrom)}
     assert "grasp_bringup.real" in imported
     assert "launch_ros.actions" not in imported
+
+
+def test_picking_on_the_robot_is_supplied_by_people_and_in_a_rehearsal_by_the_simulator():
+    told = by_name(real_graph(RealArguments(task="picking")))["grasp_task"].parameters
+    assert told["mode"] == "picking"
+    assert "reset_service" not in told
+    rehearsed = by_name(real_graph(RealArguments(task="picking", rehearsal=True)))["grasp_task"].parameters
+    assert rehearsed["reset_service"] == "/sim/supply"
+
+
+def test_every_robots_bin_is_within_the_arms_limits():
+    for name in ROBOTS:
+        task = read_robot(name).nodes["grasp_task"]
+        Picking(**{key: tuple(task[key]) for key in ("bin_arm_rad", "reach_lower_m", "reach_upper_m")})

@@ -48,6 +48,10 @@ class SpawnRegion:
 
 
 SPAWN_REGION = SpawnRegion()
+REACH_LOWER = np.array([0.5, -0.16, 0.0])
+REACH_UPPER = np.array([0.74, 0.16, 0.085])
+"""m, box of the places on the table that objects are picked from: `SPAWN_REGION` and 4 cm around it; up to
+a little above where the centre of the highest object lies (0.068 m)"""
 
 
 @dataclass

@@ -6,7 +6,8 @@ A tick runs so::
                   -> /clock -> wait for the command -> step
 
 Targets come from the policy while an episode acts, and from the task node, a frame period apart too, while
-it moves the robot itself: neither may be late only because the machine is busy.
+it moves the robot itself; while an object is sought, the policy's estimates take their place. None of them
+may be late only because the machine is busy.
 
 A reset on the way to an episode stops the physics, not the time: robot and object stay as the reset put them
 until the episode's first frame. How many ticks the graph needs to arm the robot and to wake the policy, which
@@ -32,9 +33,11 @@ COMMANDING_WORDS = frozenset({"armed", "holding"})
 """Words of /control/state under which the command node sends a command a tick."""
 ACTING_WORDS = frozenset({"grasp", "lift", "hold"})
 """Words of /grasp/state under which the policy answers every frame."""
+SEARCHING_WORD = "searching"
+"""Word of /grasp/state under which the policy answers every frame with an estimate, and nothing moves."""
 PREPARING_WORD = "resetting"
 """Word of /grasp/state under which the next episode is prepared: the robot is at home and disarmed."""
-MOVING_WORDS = frozenset({"homing", "release"})
+MOVING_WORDS = frozenset({"homing", "carry", "release"})
 """Words of /grasp/state under which the task node moves the robot, from its first accepted target on."""
 
 
@@ -183,6 +186,11 @@ class Lockstep:
         return self.grasp_word in ACTING_WORDS
 
     @property
+    def searching(self) -> bool:
+        """Whether an object is sought by the policy's estimates, while the command node is disarmed."""
+        return self.grasp_word == SEARCHING_WORD
+
+    @property
     def preparing(self) -> bool:
         """Whether a reset now is that of an episode about to begin."""
         return self.grasp_word == PREPARING_WORD
@@ -204,6 +212,11 @@ class Lockstep:
         self.policy.hear(stamp_ns)
         self._target_since_armed = True
 
+    def on_estimate(self, stamp_ns: int) -> None:
+        """The policy has told where it believes the object to be, from the images with this stamp."""
+        if self.searching:
+            self.policy.hear(stamp_ns)
+
     def on_control_state(self, word: str) -> None:
         """The command node's state changed; so it is alive, and is waited for again if it was given up."""
         self.control_word = word
@@ -212,7 +225,8 @@ class Lockstep:
 
     def on_grasp_state(self, word: str) -> None:
         """The episode's state changed."""
-        if (word in ACTING_WORDS and not self.acting) or word in MOVING_WORDS:
+        begins = (word in ACTING_WORDS and not self.acting) or word == SEARCHING_WORD
+        if begins or word in MOVING_WORDS:
             self.policy.silent_for = 0
         self.grasp_word = word
         self._standing = self._standing and (self.preparing or self.acting)
@@ -229,7 +243,7 @@ class Lockstep:
         actions.publish_joint_states()
         # Nothing to see while the world stands, least of all for a policy that wakes before its episode.
         if is_frame_tick(tick) and not self._standing:
-            with_images = self.acting or self._idle_frame_is_due(tick)
+            with_images = self.acting or self.searching or self._idle_frame_is_due(tick)
             if with_images:
                 actions.take_frame()
                 actions.publish_frame()
@@ -251,7 +265,7 @@ class Lockstep:
         stamp_ns = self._actions.time_ns
 
         def expected() -> bool:
-            wanted = self.moving or (self.acting and self.commanding)
+            wanted = self.moving or self.searching or (self.acting and self.commanding)
             return wanted and not self.policy.silent
 
         def resend() -> None:

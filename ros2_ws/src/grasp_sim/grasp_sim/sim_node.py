@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PointStamped, PoseStamped
 from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -43,6 +43,7 @@ from grasp_sim.messages import (
 from grasp_sim.parameters import declare_parameters
 from grasp_sim.realtime import RealTime
 from grasp_sim.recording import Recorder
+from grasp_sim.spawning import Spawn
 from grasp_sim.viewer import Viewer, ViewerConfig, ViewerUnavailableError
 from grasp_sim.world import PlacementRefusedError, World, WorldDivergedError
 
@@ -85,6 +86,7 @@ class SimNode(Node):
         self._make_publishers()
         self._make_subscriptions()
         self.create_service(Trigger, "/sim/reset", self._on_reset)
+        self.create_service(Trigger, "/sim/supply", self._on_supply)
         self._spinner = _make_executor(self)
         if self.viewer is not None:
             self.get_logger().info(f"the scene is served at {self.viewer.url}")
@@ -119,6 +121,7 @@ class SimNode(Node):
             self._listen(kind, heard.topic, self._on_part(heard), COMMAND_QOS)
         self._listen(JointState, "/control/command", self._on_command, COMMAND_QOS)
         self._listen(Header, "/control/accepted_target", self._on_accepted, COMMAND_QOS)
+        self._listen(PointStamped, "/policy/object_position", self._on_estimate, COMMAND_QOS)
         self._listen(String, "/control/state", self._on_control_state, LATCHED_QOS)
         self._listen(String, "/grasp/state", self._on_grasp_state, LATCHED_QOS)
         self._listen(DiagnosticStatus, "/grasp/score", self._on_score, LATCHED_QOS)
@@ -254,6 +257,9 @@ class SimNode(Node):
     def _on_accepted(self, message: Header) -> None:
         self.lockstep.on_accepted_target(stamp_ns(message.stamp))
 
+    def _on_estimate(self, message: PointStamped) -> None:
+        self.lockstep.on_estimate(stamp_ns(message.header.stamp))
+
     def _on_control_state(self, message: String) -> None:
         self.lockstep.on_control_state(message.data)
         if self.viewer is not None:
@@ -271,18 +277,25 @@ class SimNode(Node):
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         begins_episode = self.parameters.in_lockstep and self.lockstep.preparing
+        answer = self._place(response, lambda: self.world.reset_object(robot_home=begins_episode))
+        if answer.success and begins_episode:
+            self.lockstep.stand_until_start()
+            # Before the answer: whoever arms the robot next is to know where it stands now.
+            self.publish_joint_states()
+        return answer
+
+    def _on_supply(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._place(response, self.world.supply_object)
+
+    def _place(self, response: Trigger.Response, place: Callable[[], Spawn]) -> Trigger.Response:
         try:
-            spawn = self.world.reset_object(robot_home=begins_episode)
+            spawn = place()
         except PlacementRefusedError as error:
             self.counters.resets_refused += 1
             self.get_logger().warning(str(error))
             response.success, response.message = False, str(error)
             return response
         self.counters.resets += 1
-        if begins_episode:
-            self.lockstep.stand_until_start()
-            # Before the answer: whoever arms the robot next is to know where it stands now.
-            self.publish_joint_states()
         if self.viewer is not None:
             self.viewer.show_object()
         # Not where it lies: that is for the policy to see.

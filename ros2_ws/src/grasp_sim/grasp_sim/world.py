@@ -15,6 +15,7 @@ from grasp_description.cameras import STEREO_RIG, StereoRig
 from grasp_description.rendering import SceneState, nominal_scene
 from grasp_description.robot import HOME_POSITION, JOINT_NAMES
 from grasp_description.scene import OBJECT_BODY, OBJECT_GEOMS, OBJECT_JOINT, apply_object, build_model
+from grasp_description.workcell import REACH_LOWER, REACH_UPPER
 from grasp_sim.spawning import Spawn, SpawnSequence
 from grasp_sim.timing import tick_time_ns
 
@@ -48,6 +49,8 @@ class WorldConfig:
     """m, an object is never placed nearer to any part of the robot"""
     placement_attempts: int = 50
     """poses tried for one object before a reset is refused"""
+    supply_patience: int = 5
+    """times in a row that an object within reach is left there when one is asked for"""
 
 
 class World:
@@ -65,7 +68,7 @@ class World:
         self.data = mujoco.MjData(self.model)
         self._probe = mujoco.MjData(self.model)
         self._sequence = SpawnSequence(config.objects, config.seed)
-        self._resets = 0
+        self._resets = self._kept = 0
         self._object = self.model.body(OBJECT_BODY).id
         joint = self.model.joint(OBJECT_JOINT)
         self._object_qpos = slice(joint.qposadr[0], joint.qposadr[0] + 7)
@@ -157,8 +160,27 @@ class World:
             apply_object(self.model, self.spawn.spec)
             raise
         self._resets += 1
+        self._kept = 0
         self.spawn = spawn
         return spawn
+
+    def supply_object(self) -> Spawn:
+        """See to it that an object lies within reach, as a person would: the robot is left as it is.
+
+        The object at hand stays if it is within reach, but not for ever: nobody watches the same object being
+        missed again and again.
+
+        Raises:
+            PlacementRefusedError: as `reset_object`.
+        """
+        position = self.object_position
+        in_reach = bool(np.all(position >= REACH_LOWER) and np.all(position <= REACH_UPPER))
+        if not in_reach or self._kept >= self.config.supply_patience:
+            return self.reset_object()
+        self._kept += 1
+        # The first object stands there from the start: a reset must not bring it once more.
+        self._resets = max(self._resets, 1)
+        return self.spawn
 
     def scene_state(self) -> SceneState:
         """What the cameras see now, one world; arrays are views of the world's own."""

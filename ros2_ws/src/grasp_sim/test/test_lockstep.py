@@ -113,7 +113,7 @@ def test_a_tick_says_where_the_joints_are_then_the_time_then_waits_then_steps():
     assert graph.lockstep.timeouts == 0
 
 
-@pytest.mark.parametrize("word", ["homing", "release"])
+@pytest.mark.parametrize("word", ["homing", "carry", "release"])
 def test_while_the_task_moves_the_robot_a_frame_period_waits_for_its_target(word):
     graph = FakeGraph(grasp=word)
     graph.target_delay = lambda tick: None
@@ -413,3 +413,24 @@ def test_no_behaviour_of_the_partners_stops_time_or_spends_more_than_the_limits(
     most_s = sum(partner.waits * limit for partner, limit in waits) + ticks * CONFIG.idle_wait_s
     assert graph.now_s <= most_s + 1e-6
     assert lockstep.timeouts == sum(partner.timeouts for partner, _ in waits)
+
+
+def test_while_an_object_is_sought_every_frame_is_taken_and_waits_for_the_policys_estimate():
+    graph = FakeGraph(control="disarmed", grasp="searching")
+    graph.target_delay = lambda tick: None
+    frames = [tick for tick in range(8) if tick % TICKS_PER_FRAME == 0]
+    for tick in frames:
+        stamp = tick_time_ns(tick)
+        graph.after(0.5 * (1 + tick / TICKS_PER_FRAME), lambda stamp=stamp: graph.lockstep.on_estimate(stamp))
+    graph.run(8)
+    assert [tick for _, tick in graph.words("frame")] == frames
+    assert graph.now_s == pytest.approx(0.5 * len(frames), abs=0.1)
+    assert graph.lockstep.timeouts == 0
+
+
+def test_an_estimate_is_no_answer_where_a_target_is_due():
+    graph = FakeGraph(grasp="grasp")
+    graph.target_delay = lambda tick: None
+    graph.after(0.1, lambda: graph.lockstep.on_estimate(graph.time_ns))
+    graph.run(1)
+    assert graph.lockstep.policy.timeouts == 1

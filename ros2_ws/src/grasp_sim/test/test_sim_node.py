@@ -15,6 +15,7 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -71,6 +72,7 @@ class Probe(Node):
         self._control_state = self.create_publisher(String, "/control/state", LATCHED)
         self._grasp_state = self.create_publisher(String, "/grasp/state", LATCHED)
         self.reset_client = self.create_client(Trigger, "/sim/reset")
+        self.supply_client = self.create_client(Trigger, "/sim/supply")
         self.executor_ = SingleThreadedExecutor(context=context)
         self.executor_.add_node(self)
 
@@ -128,7 +130,11 @@ class Probe(Node):
         )
 
     def reset(self) -> tuple[bool, str]:
-        future = self.reset_client.call_async(Trigger.Request())
+        return self.ask(self.reset_client)
+
+    def ask(self, client: Client) -> tuple[bool, str]:
+        self.until(client.service_is_ready)
+        future = client.call_async(Trigger.Request())
         self.until(future.done)
         answer = future.result()
         assert answer is not None
@@ -359,3 +365,11 @@ def test_an_object_set_that_does_not_exist_is_refused_by_name():
     assert sim.process.returncode != 0
     assert "'fruit'" in errors
     assert "training, held-out" in errors
+
+
+def test_a_supply_says_which_object_lies_there_and_leaves_one_within_reach(stage):
+    probe = stage.ready()
+    told = [probe.ask(probe.supply_client) for _ in range(2)]
+    assert [success for success, _ in told] == [True, True]
+    assert told[0] == told[1]
+    assert set(json.loads(told[0][1])) == {"object", "family", "index"}

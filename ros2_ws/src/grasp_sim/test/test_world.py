@@ -184,3 +184,19 @@ def test_physics_that_blow_up_are_reported_not_reset_in_silence(world):
     world.data.qvel[3] = 1e12
     with pytest.raises(WorldDivergedError, match="mjWARN"):
         world.step(HOME_POSITION)
+
+
+def test_a_supply_leaves_an_object_within_reach_alone_and_replaces_one_that_is_not(world):
+    joints, first, lies = world.joint_position, world.spawn, world.object_position
+    assert world.supply_object() is first
+    assert np.array_equal(world.object_position, lies)
+    world.data.qpos[23:26] = [0.35, 0.45, 0.05]
+    second = world.supply_object()
+    assert second.index == 1, "the first stood there from the start: it has had its turn"
+    assert np.array_equal(world.object_position, second.position)
+    assert np.array_equal(world.joint_position, joints)
+
+
+def test_an_object_that_is_missed_again_and_again_is_replaced():
+    world = World(WorldConfig(seed=5, supply_patience=2))
+    assert [world.supply_object().index for _ in range(7)] == [0, 0, 1, 1, 1, 2, 2]

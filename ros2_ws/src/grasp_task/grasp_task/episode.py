@@ -6,6 +6,11 @@ carry out: requests to ask, an episode to open or to close. Nothing here waits: 
 An episode walks down `ROUTINE`. The command node is disarmed and armed anew before every motion, so that its
 first command is always the measured position (a simulator reset never meets an old setpoint), and the policy
 node is active only in ``RUN``: the two publishers of joint targets never speak at the same time.
+
+Picking adds two detours. In ``SEARCH`` the policy node is active while the command node is disarmed and
+refuses its targets: only its estimate of the object is used. And what a hand holds is not let go of: from the
+grasp to the end of ``CARRY`` the command node stays armed, since arming would command the fingers to where
+they are measured, and such a hand does not press any more.
 """
 
 from dataclasses import dataclass, replace
@@ -30,6 +35,7 @@ from grasp_task.events import (
     Progress,
     Request,
     Rules,
+    Sighting,
     Start,
     Stop,
     TargetAccepted,
@@ -50,9 +56,15 @@ class Step(Enum):
     HOME_MOVE = "home: move"
     RESET_DISARM = "reset: disarm"
     RESET_WORLD = "reset: world"
+    SEARCH_POLICY = "search: activate policy"
+    SEARCH = "search"
+    SEARCH_PAUSE = "search: found, pause policy"
+    SEARCH_AGAIN = "search: not found, pause policy"
     RESET_ARM = "reset: arm"
     START_POLICY = "start policy"
     RUN = "run"
+    HAND_OVER = "carry: pause policy"
+    CARRY = "carry: move"
     PAUSE_POLICY = "pause policy"
     RELEASE_DISARM = "release: disarm"
     RELEASE_ARM = "release: arm"
@@ -73,8 +85,13 @@ ROUTINE: dict[Step, tuple[Phase, Request]] = {
     Step.HOME_MOVE: (Phase.HOMING, Request.MOVE_HOME),
     Step.RESET_DISARM: (Phase.RESETTING, Request.DISARM),
     Step.RESET_WORLD: (Phase.RESETTING, Request.RESET_WORLD),
+    Step.SEARCH_POLICY: (Phase.RESETTING, Request.START_POLICY),
+    Step.SEARCH_PAUSE: (Phase.RESETTING, Request.PAUSE_POLICY),
+    Step.SEARCH_AGAIN: (Phase.RESETTING, Request.PAUSE_POLICY),
     Step.RESET_ARM: (Phase.RESETTING, Request.ARM),
     Step.START_POLICY: (Phase.RESETTING, Request.START_POLICY),
+    Step.HAND_OVER: (Phase.CARRY, Request.PAUSE_POLICY),
+    Step.CARRY: (Phase.CARRY, Request.CARRY),
     Step.PAUSE_POLICY: (Phase.RELEASE, Request.PAUSE_POLICY),
     Step.RELEASE_DISARM: (Phase.RELEASE, Request.DISARM),
     Step.RELEASE_ARM: (Phase.RELEASE, Request.ARM),
@@ -101,10 +118,21 @@ _ORDER = (
     Step.RELEASE_ARM,
     Step.RELEASE_OPEN,
 )
-_NEXT: dict[Step, Step] = dict(pairwise(_ORDER))
+_NEXT: dict[Step, Step] = {
+    **dict(pairwise(_ORDER)),
+    Step.SEARCH_POLICY: Step.SEARCH,
+    Step.SEARCH_PAUSE: Step.RESET_ARM,
+    Step.SEARCH_AGAIN: Step.RESET_WORLD,
+    Step.HAND_OVER: Step.CARRY,
+}
 
-_NEEDS_ARMED = (Step.HOME_MOVE, Step.START_POLICY, Step.RUN, Step.RELEASE_OPEN)
+_NEEDS_ARMED = (
+    *(Step.HOME_MOVE, Step.START_POLICY, Step.RUN),
+    *(Step.HAND_OVER, Step.CARRY, Step.RELEASE_OPEN),
+)
 """Steps in which the command node must stay armed: anything else it says is a fault."""
+_NEEDS_DISARMED = (Step.SEARCH_POLICY, Step.SEARCH, Step.SEARCH_PAUSE, Step.SEARCH_AGAIN)
+"""Steps in which the policy is awake and nothing may move: an armed command node is a fault."""
 _AWAITS_CONTROL = {Request.ARM: ("armed",), Request.DISARM: ("disarmed", "inactive", "unconfigured")}
 """Requests that are over only once /control/state says so too: a late message of before must not count."""
 
@@ -147,10 +175,12 @@ class State:
     control: str = ""
     """last word of /control/state"""
     progress: Progress = NO_PROGRESS
+    open: bool = False
+    """whether an episode is under way: it may go on after the policy's part, to the bin"""
     acting_since_s: float | None = None
     """stamp of the first target accepted in the episode under way; None before it"""
     accepted_s: float | None = None
-    """stamp of the latest one"""
+    """stamp of the latest one; while an object is sought, of the latest estimate"""
     finished: int = 0
     """episodes over, faulted ones included"""
     faults_in_a_row: int = 0
@@ -166,6 +196,8 @@ class State:
             if not self.progress.lifted:
                 return Phase.GRASP
             return Phase.HOLD if self.progress.at_goal else Phase.LIFT
+        if self.step is Step.SEARCH:
+            return Phase.SEARCHING
         if self.step is Step.STAND_DOWN:
             return {Rest.IDLE: Phase.HOMING, Rest.DONE: Phase.RELEASE}.get(self.rest, Phase(self.rest.value))
         return ROUTINE[self.step][0] if self.step in ROUTINE else Phase(self.step.value)
@@ -218,6 +250,8 @@ def advance(state: State, event: Event, now: Instant, rules: Rules) -> Outcome:
             return _control(state, event, now, rules)
         case TargetAccepted():
             return _accepted(state, event), ()
+        case Sighting():
+            return _sighted(state, event, now)
         case Progress():
             return _progress(state, event, now, rules)
         case Tick():
@@ -235,8 +269,8 @@ def _command(state: State, command: Start | Stop | Home, now: Instant) -> Outcom
     if refusal(state, command):
         return state, ()
     if isinstance(command, Stop):
-        closing = (CloseEpisode(command.reason, counts=False),) if state.step is Step.RUN else ()
-        state = replace(state, aim=Aim.NOTHING, rest=Rest.STOPPED, reason=command.reason)
+        closing = (CloseEpisode(command.reason, counts=False),) if state.open else ()
+        state = replace(state, open=False, aim=Aim.NOTHING, rest=Rest.STOPPED, reason=command.reason)
         return _enter(state, Step.STAND_DOWN, now, *closing)
     aim = Aim.HOME if isinstance(command, Home) else Aim.EPISODES
     return _enter(replace(state, aim=aim, reason="", faults_in_a_row=0), _ORDER[0], now)
@@ -259,7 +293,11 @@ def _go_on(state: State, now: Instant, rules: Rules) -> Outcome:
     if not state.answered or (words is not None and state.control not in words):
         return state, ()
     if state.step is Step.START_POLICY:
-        return _enter(state, Step.RUN, now, OpenEpisode())
+        return _enter(replace(state, open=True), Step.RUN, now, OpenEpisode())
+    if state.step is Step.RESET_WORLD and rules.picking:
+        return _enter(state, Step.SEARCH_POLICY, now)
+    if state.step is Step.CARRY:
+        return _close_episode(state, Step.RELEASE_DISARM, now)
     if state.step is Step.HOME_MOVE and state.aim is Aim.HOME:
         return _enter(replace(state, aim=Aim.NOTHING, rest=Rest.IDLE), Step.STAND_DOWN, now)
     if state.step is Step.RELEASE_OPEN:
@@ -293,6 +331,8 @@ def _control(state: State, said: ControlSaid, now: Instant, rules: Rules) -> Out
     if state.step in _NEEDS_ARMED and said.word != "armed":
         why = said.reason or "no reason given"
         return _fault(state, f"the command node went to {said.word!r}: {why}", now)
+    if state.step in _NEEDS_DISARMED and said.word in ("armed", "holding"):
+        return _fault(state, "somebody armed the command node while an object was sought", now)
     return _go_on(state, now, rules)
 
 
@@ -303,12 +343,20 @@ def _accepted(state: State, target: TargetAccepted) -> State:
     return replace(state, acting_since_s=began, accepted_s=target.stamp_s)
 
 
+def _sighted(state: State, sighting: Sighting, now: Instant) -> Outcome:
+    if state.step is not Step.SEARCH:
+        return state, ()
+    if sighting.found:
+        return _enter(state, Step.SEARCH_PAUSE, now)
+    return replace(state, accepted_s=sighting.stamp_s), ()
+
+
 def _progress(state: State, progress: Progress, now: Instant, rules: Rules) -> Outcome:
     if state.step is not Step.RUN:
         return state, ()
-    if progress.lost:
-        return _end_episode(state, now)
     state = replace(state, progress=progress)
+    if progress.lost:
+        return _end_episode(state, now, rules)
     return _tick(state, Tick(), now, rules)
 
 
@@ -326,16 +374,23 @@ def _gap_s(state: State, now: Instant) -> float:
     return now.node_s - (state.entered.node_s if state.accepted_s is None else state.accepted_s)
 
 
-def _end_episode(state: State, now: Instant) -> Outcome:
-    state = replace(state, finished=state.finished + 1, faults_in_a_row=0)
-    return _enter(state, Step.PAUSE_POLICY, now, CloseEpisode())
+def _end_episode(state: State, now: Instant, rules: Rules) -> Outcome:
+    """The policy's part is over."""
+    if rules.picking and state.progress.held:
+        return _enter(state, Step.HAND_OVER, now)
+    return _close_episode(state, Step.PAUSE_POLICY, now)
+
+
+def _close_episode(state: State, step: Step, now: Instant) -> Outcome:
+    state = replace(state, open=False, finished=state.finished + 1, faults_in_a_row=0)
+    return _enter(state, step, now, CloseEpisode())
 
 
 def _fault(state: State, reason: str, now: Instant) -> Outcome:
     """Stand down into fault; the episode under way, if any, has failed."""
-    if state.step is Step.RUN:
+    if state.open:
         effect: Effect = CloseEpisode(cause=reason)
-        state = replace(state, finished=state.finished + 1)
+        state = replace(state, open=False, finished=state.finished + 1)
     else:
         effect = NoteFault(reason)
     state = replace(state, rest=Rest.FAULT, reason=reason, faults_in_a_row=state.faults_in_a_row + 1)
@@ -344,10 +399,10 @@ def _fault(state: State, reason: str, now: Instant) -> Outcome:
 
 def _tick(state: State, tick: Tick, now: Instant, rules: Rules) -> Outcome:
     node_s, wall_s = now.node_s - state.entered.node_s, now.wall_s - state.entered.wall_s
-    moving = state.step is Step.RUN or state.request in MOTIONS
+    moving = state.step in (Step.RUN, Step.SEARCH) or state.request in MOTIONS
     detail = f" ({tick.waiting_for})" if tick.waiting_for else ""
     if _is_over(state, now, rules):
-        return _end_episode(state, now)
+        return _end_episode(state, now, rules)
     if moving and now.wall_s - state.moved.wall_s > rules.clock_stall_limit_s:
         at = f"stood still at {now.node_s:.3f} s for {rules.clock_stall_limit_s:g} s of wall time"
         return _fault(state, f"the node's clock {at} while in state {state.phase.value}{detail}", now)
@@ -357,6 +412,11 @@ def _tick(state: State, tick: Tick, now: Instant, rules: Rules) -> Outcome:
     if state.step is Step.RUN and _gap_s(state, now) > rules.target_gap_limit_s:
         during = f"{rules.target_gap_limit_s:g} s of the node's clock"
         return _fault(state, f"no target of the policy was accepted for {during}{detail}", now)
+    if state.step is Step.SEARCH and node_s > rules.search_window_s:
+        if state.accepted_s is None:
+            during = f"{rules.search_window_s:g} s of the node's clock"
+            return _fault(state, f"no estimate of the object came for {during}{detail}", now)
+        return _enter(state, Step.SEARCH_AGAIN, now)
     if state.request in MOTIONS and node_s > rules.motion_limit_s:
         text = f"{state.request.value} took longer than {rules.motion_limit_s:g} s of the node's clock"
         return _fault(state, f"{text}{detail}", now)

@@ -10,9 +10,11 @@ class Phase(Enum):
     IDLE = "idle"
     HOMING = "homing"
     RESETTING = "resetting"
+    SEARCHING = "searching"
     GRASP = "grasp"
     LIFT = "lift"
     HOLD = "hold"
+    CARRY = "carry"
     RELEASE = "release"
     STOPPED = "stopped"
     FAULT = "fault"
@@ -31,6 +33,7 @@ class Request(Enum):
     DISARM = "disarming"
     ARM = "arming"
     MOVE_HOME = "moving home"
+    CARRY = "carrying to the bin"
     OPEN_HAND = "opening the hand"
     RESET_WORLD = "resetting the world"
     STAND_DOWN = "standing down"
@@ -43,7 +46,7 @@ STARTING = (
     Request.PREPARE_POLICY,
 )
 """Requests that wait for other nodes to get ready."""
-MOTIONS = (Request.MOVE_HOME, Request.OPEN_HAND)
+MOTIONS = (Request.MOVE_HOME, Request.CARRY, Request.OPEN_HAND)
 """Requests during which the task itself publishes joint targets."""
 
 
@@ -66,6 +69,12 @@ class Rules:
 
     episodes: int = 20
     """episodes to run; 0 is endless"""
+    picking: bool = False
+    """whether an object is sought before each grasp and carried to a bin after it"""
+    search_window_s: float = 2.0
+    """s of the node's clock that an object is sought before the policy begins anew with zero memory: on an
+    empty table its estimate wanders for seconds and then stands still. A window without any estimate is a
+    fault"""
     episode_length_s: float = 5.0
     """s of the node's clock that the policy acts in an episode, from its first accepted target's stamp on"""
     target_gap_limit_s: float = 2.0
@@ -74,7 +83,7 @@ class Rules:
     episode_wall_limit_s: float = 180.0
     """s of wall time that an episode may take at most"""
     motion_limit_s: float = 15.0
-    """s of the node's clock for a motion of the task's own (home, open hand)"""
+    """s of the node's clock for a motion of the task's own (home, bin, open hand)"""
     motion_wall_limit_s: float = 60.0
     """s of wall time for the same"""
     clock_stall_limit_s: float = 20.0
@@ -150,11 +159,23 @@ class TargetAccepted:
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """An estimate of the object came while it was sought."""
+
+    stamp_s: float
+    """s, stamp of the images it was made from"""
+    found: bool
+    """whether the object lies still within reach, as far as the estimates tell"""
+
+
+@dataclass(frozen=True)
 class Progress:
     """What the object has done so far in the episode under way."""
 
     lifted: bool = False
     at_goal: bool = False
+    held: bool = False
+    """whether it has been at the goal for as long as a success takes"""
     lost: bool = False
     until_s: float | None = None
     """s of the episode that have been judged; None where nobody sees the object"""
@@ -163,7 +184,7 @@ class Progress:
 NO_PROGRESS = Progress()
 
 
-Event = Start | Stop | Home | Tick | Answered | ControlSaid | TargetAccepted | Progress
+Event = Start | Stop | Home | Tick | Answered | ControlSaid | TargetAccepted | Sighting | Progress
 
 
 @dataclass(frozen=True)

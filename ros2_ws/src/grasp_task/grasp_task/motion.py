@@ -1,6 +1,6 @@
-"""Motions of the task's own (home, open the hand): interpolation in joint space, within limits. No ROS."""
+"""Motions of the task's own (home, bin, open hand): interpolation in joint space, within limits. No ROS."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class JointMotion:
     """All joints leave ``start`` and reach ``goal`` together, as fast as the slowest joint's limits allow."""
 
     start: np.ndarray
-    """rad, measured position when the motion began"""
+    """rad, where the joints were measured, or commanded, when the motion began"""
     goal: np.ndarray
     """rad"""
     limits: MotionLimits
@@ -79,25 +79,36 @@ class MotionFollower:
         self._limits = limits
         self._rate_hz = rate_hz
         self._goal: np.ndarray | None = None
+        self._start: np.ndarray | None = None
         self._motion: JointMotion | None = None
         self._position: np.ndarray | None = None
         self._last_index = -1
-        self._settle_s = float("inf")
+        self._settle_s, self._dwell_s = float("inf"), 0.0
 
     @property
     def active(self) -> bool:
         """Whether a motion is wanted or under way."""
         return self._goal is not None
 
-    def begin(self, goal: np.ndarray, settle_s: float = float("inf")) -> None:
-        """Move to ``goal`` from where the next joint state shows.
+    def begin(
+        self,
+        goal: np.ndarray,
+        settle_s: float = float("inf"),
+        start: np.ndarray | None = None,
+        dwell_s: float = 0.0,
+    ) -> None:
+        """Move to ``goal``.
 
         Args:
-            goal: rad, one a joint; nan leaves a joint where it is
+            goal: rad, one a joint; nan leaves a joint at its start, and nobody waits for it there: fingers
+                that press on something never arrive
             settle_s: s after the last target from which on the motion is over wherever the joints are
+            start: rad, what was commanded last, for a robot that is in the midst of something; None: where
+                the next joint state shows
+            dwell_s: s after the last target before which the motion is not over, wherever the joints are
         """
-        self._goal, self._motion, self._last_index = goal, None, -1
-        self._settle_s = settle_s
+        self._goal, self._start, self._motion, self._last_index = goal, start, None, -1
+        self._settle_s, self._dwell_s = settle_s, dwell_s
 
     def cancel(self) -> None:
         """Forget the motion under way."""
@@ -113,14 +124,17 @@ class MotionFollower:
             return None, False
         self._position = position
         if self._motion is None:
-            goal = np.where(np.isnan(self._goal), position, self._goal)
-            self._motion = JointMotion(position, goal, self._limits, now_s)
+            start = position if self._start is None else self._start
+            free = np.isnan(self._goal)
+            limits = replace(self._limits, tolerance=np.where(free, np.inf, self._limits.tolerance))
+            self._motion = JointMotion(start, np.where(free, start, self._goal), limits, now_s)
         # Whole periods since the epoch, so that in simulation targets fall on the ticks of the images.
         index = int((now_s + 1e-6) * self._rate_hz)
         target = self._motion.target(now_s) if index != self._last_index else None
         self._last_index = index
-        settled = now_s >= self._motion.started_s + self._motion.duration_s + self._settle_s
-        arrived = settled or self._motion.arrived(position, now_s)
+        rested_s = now_s - self._motion.started_s - self._motion.duration_s
+        there = rested_s >= self._dwell_s and self._motion.arrived(position, now_s)
+        arrived = there or rested_s >= self._settle_s
         if arrived:
             self.cancel()
         return target, arrived

@@ -25,6 +25,10 @@ from grasp_task.parameters import TaskParameters
 
 _OPEN_HAND_GOAL = np.concatenate([np.full(len(ARM_JOINTS), np.nan), HAND_OPEN])
 """rad; nan: the arm stays where it is measured when the motion begins"""
+_BIN_REST_S = 0.3
+"""s of the node's clock that the arm stands over the bin before the hand opens: what hangs in it comes to
+rest, and whoever judges sees it there"""
+_HAND_AS_IT_IS = np.full(len(HAND_JOINTS), np.nan)
 
 _ARM_AGAIN_S = 0.2
 """s of wall time between a refused arming and the next"""
@@ -69,6 +73,7 @@ class RequestDesk:
 
     Attributes:
         object_told: name and family of the object that the last reset told of
+        handed_over: the policy's latest target, from which the task goes on with its own
     """
 
     def __init__(self, node: Node, parameters: TaskParameters, answer: Callable[[Answered], None]) -> None:
@@ -88,6 +93,9 @@ class RequestDesk:
         self._refusal, self._ask_again_s = "", 0.0
         self._parts: dict[str, tuple[bool, str]] = {}
         self.object_told = ("unknown", "unknown")
+        self.handed_over: np.ndarray | None = None
+        bin_arm = parameters.picking.bin_arm_rad if parameters.picking is not None else ()
+        self._bin_arm = np.array(bin_arm)
 
     @property
     def watching(self) -> bool:
@@ -116,11 +124,8 @@ class RequestDesk:
                 self._disarm.call(self._done)
             case Request.RESET_WORLD:
                 self._reset_world()
-            case Request.MOVE_HOME:
-                self._motion.begin(HOME_POSITION)
-            case Request.OPEN_HAND:
-                # An object between the fingers may keep one from opening; lifting the hand frees it.
-                self._motion.begin(_OPEN_HAND_GOAL, _HAND_SETTLES_S)
+            case Request.MOVE_HOME | Request.CARRY | Request.OPEN_HAND:
+                self._begin_motion(request)
             case Request.STAND_DOWN:
                 self._stand_down()
 
@@ -166,6 +171,17 @@ class RequestDesk:
         if self._request is not None:
             request, self._request = self._request, None
             self._answer(Answered(request, ok, message))
+
+    def _begin_motion(self, request: Request) -> None:
+        if request is Request.MOVE_HOME:
+            self._motion.begin(HOME_POSITION)
+        elif request is Request.OPEN_HAND:
+            # An object between the fingers may keep one from opening; lifting the hand frees it.
+            self._motion.begin(_OPEN_HAND_GOAL, _HAND_SETTLES_S)
+        else:
+            # From target to target: the fingers go on pressing, and the arm does not start with a step.
+            goal = np.concatenate([self._bin_arm, _HAND_AS_IT_IS])
+            self._motion.begin(goal, start=self.handed_over, dwell_s=_BIN_REST_S)
 
     def _prepare_camera(self) -> None:
         """Open the cameras, if a node of ours has them; over once they stream."""

@@ -56,6 +56,10 @@ class EpisodeResult:
     """s of the node's clock that the policy acted"""
     wall_s: float = 0.0
     """s of wall time for the same"""
+    cycle_s: float = 0.0
+    """s of the node's clock since the end of the episode before, or since the start, until its end"""
+    grip_shift_rad: float | None = None
+    """rad, the most that a joint of the hand moved on the way to the bin; None where nothing was carried"""
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,8 @@ class Scoreboard:
     """last values that each node reported, as reported"""
     settings: dict[str, str] = field(default_factory=dict)
     """what was run: policy, objects, seed"""
+    judged_by: str = ""
+    """what decides on success, in words"""
     outcome: str = ""
     """how the run ended; empty while it goes on"""
 
@@ -150,6 +156,22 @@ class Scoreboard:
         """The same by object family, in alphabetic order."""
         families = sorted({result.family for result in self.results if result.counts})
         return {name: tally(result for result in self.results if result.family == name) for name in families}
+
+    @property
+    def streaks(self) -> tuple[int, int]:
+        """Successes in a row: of now, and the most so far. What does not count breaks none."""
+        now = longest = 0
+        for result in self.results:
+            if result.counts:
+                now = now + 1 if result.success else 0
+                longest = max(longest, now)
+        return now, longest
+
+    @property
+    def successes_per_hour(self) -> float:
+        """Of the node's clock, all between two episodes included, pauses by /grasp/stop not."""
+        cycle_s = sum(result.cycle_s for result in self.results if result.counts)
+        return 3600.0 * self.total.successes / cycle_s if cycle_s > 0.0 else 0.0
 
     def mean_lift_time_s(self) -> float | None:
         """s to the lift, over the episodes that lifted; None if none did."""
@@ -168,7 +190,7 @@ class Scoreboard:
         score = f"score {total.successes}/{total.episodes} = {100 * total.rate:.0f} %"
         what = f"{last.object_name} [{last.family}]"
         first = f"episode {len(self.results)}{of}  {what}  {verdict}{cause}"
-        return f"{first}  {lift}  {last.wall_s:.1f} s  {score}"
+        return f"{first}  {lift}  {last.wall_s:.1f} s  {score}, {self.streaks[0]} in a row"
 
     def key_values(self) -> dict[str, str]:
         """The figures of /grasp/score."""
@@ -180,6 +202,9 @@ class Scoreboard:
             "rate": f"{total.rate:.4f}",
             "interval_lower": f"{lower:.4f}",
             "interval_upper": f"{upper:.4f}",
+            "streak": str(self.streaks[0]),
+            "longest_streak": str(self.streaks[1]),
+            "successes_per_hour": f"{self.successes_per_hour:.1f}",
             "wanted": str(self.wanted),
             "faults": str(len(self.faults)),
             "inferences": str(self.counters.inferences),
@@ -196,6 +221,9 @@ class Scoreboard:
             "settings": self.settings,
             "wanted": self.wanted,
             **self.total.as_json(),
+            "judged_by": self.judged_by,
+            "longest_streak": self.streaks[1],
+            "successes_per_hour": self.successes_per_hour,
             "mean_lift_time_s": self.mean_lift_time_s(),
             "drops": sum(result.dropped for result in self.results),
             "episode_time_s": sum(result.duration_s for result in self.results),
@@ -239,6 +267,8 @@ class Scoreboard:
         return [
             ("episodes", f"{self.total.episodes}" + (f" of {self.wanted}" if self.wanted else "")),
             ("success", f"{self.total.successes}/{self.total.episodes}   {self.total}"),
+            ("successes in a row", f"{self.streaks[1]} at most"),
+            ("successes an hour", f"{self.successes_per_hour:.0f} of the node's clock"),
             ("mean time to lift", f"{lift:.2f} s" if lift is not None else "never lifted"),
             ("drops", str(sum(result.dropped for result in self.results))),
             ("episodes not counted", str(sum(not result.counts for result in self.results))),

@@ -38,16 +38,20 @@ class EpisodeScorer:
         self._criterion.update(position, time_s)
         at_goal = float(np.linalg.norm(position - GOAL_POSITION)) <= SUCCESS_TOLERANCE_M
         lifted = self._criterion.lifted_at_s is not None and not self._criterion.dropped
-        return Progress(lifted=lifted, at_goal=at_goal, lost=self._criterion.lost)
+        held, lost = self._criterion.succeeded, self._criterion.lost
+        return Progress(lifted=lifted, at_goal=at_goal, held=held, lost=lost)
 
-    def close(self, cause: str, counts: bool, duration_s: float, wall_s: float) -> EpisodeResult:
+    def close(
+        self, cause: str, counts: bool, duration_s: float, wall_s: float, cycle_s: float = 0.0
+    ) -> EpisodeResult:
         """End the episode.
 
         Args:
-            cause: why it did not run whole; empty if it did
+            cause: why it did not run whole, or was no success after all; empty if it did
             counts: False if an operator stopped it
             duration_s: s of the node's clock that the policy acted
             wall_s: the moment on the clock of `open`
+            cycle_s: s of the node's clock since the end of the episode before, or since the start
         """
         success = self._scored and not cause and self._criterion.succeeded
         return EpisodeResult(
@@ -60,6 +64,7 @@ class EpisodeScorer:
             dropped=self._criterion.dropped,
             duration_s=duration_s,
             wall_s=wall_s - self._opened_wall_s,
+            cycle_s=cycle_s,
         )
 
     def _why_failed(self) -> str:

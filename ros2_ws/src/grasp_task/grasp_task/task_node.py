@@ -15,7 +15,7 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import Point, PointStamped, PoseStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.executors import SingleThreadedExecutor
@@ -43,14 +43,17 @@ from grasp_task.events import (
     NoteFault,
     OpenEpisode,
     Phase,
+    Request,
+    Sighting,
     Start,
     Stop,
     TargetAccepted,
     Tick,
 )
 from grasp_task.parameters import declare_parameters
+from grasp_task.picking import Grip, Search
 from grasp_task.requests import RequestDesk
-from grasp_task.scoreboard import Scoreboard
+from grasp_task.scoreboard import EpisodeResult, Scoreboard
 from grasp_task.scoring import EpisodeScorer
 
 _LATEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -62,14 +65,19 @@ _EXPLANATION_S = 0.3
 _ROUNDING_S = 1e-6
 """s, stamps are rounded to ns"""
 _EARLY_POSES = 64
-"""poses kept at most that came before it was known when the episode began"""
+"""positions kept at most that came before it was known when the episode began"""
 _LAST_WORDS_S = 1.5
 """s of wall time that an interrupted node takes at most to stop what moves"""
+_RESTING = (Step.IDLE, Step.STOPPED, Step.FAULT, Step.DONE)
 EXIT_WHOLE, EXIT_ENDED_EARLY, EXIT_NO_INFERENCE, EXIT_INTERRUPTED = 0, 1, 3, 130
 
 
 def _seconds(stamp: Time) -> float:
     return stamp.sec + 1e-9 * stamp.nanosec
+
+
+def _vector(point: Point) -> np.ndarray:
+    return np.array([point.x, point.y, point.z])
 
 
 class TaskNode(Node):
@@ -84,12 +92,21 @@ class TaskNode(Node):
         self.parameters = declare_parameters(self)
         self.state = State()
         self.scoreboard = Scoreboard(wanted=self.parameters.rules.episodes, settings=self.parameters.labels)
-        self._scorer = EpisodeScorer(scored=bool(self.parameters.score_source))
+        picking, source = self.parameters.picking, self.parameters.score_source
+        self._search = Search(picking) if picking is not None else None
+        self._grip = Grip()
+        self._true_position: np.ndarray | None = None
+        self._last_joints: JointState | None = None
+        self._handed_over_s = 0.0
+        self._cycle_began_s = 0.0
+        self._scorer = EpisodeScorer(scored=bool(source) or picking is not None)
+        own = "the policy's own estimate and the hand's joints" if picking is not None else "nothing"
+        self.scoreboard.judged_by = source or own
         self._desk = RequestDesk(self, self.parameters, self._dispatch)
         self._console = Console(highlight=False)
         self._events: deque[Event] = deque()
         self._advancing = False
-        self._early_poses: deque[PoseStamped] = deque(maxlen=_EARLY_POSES)
+        self._early_poses: deque[tuple[float, np.ndarray]] = deque(maxlen=_EARLY_POSES)
         self._unexplained: tuple[str, float] | None = None
         self._complaints: dict[str, str] = {}
         self._make_publishers()
@@ -115,6 +132,9 @@ class TaskNode(Node):
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         if self.parameters.score_source:
             self.create_subscription(PoseStamped, self.parameters.score_source, self._on_object_pose, 10)
+        if self.parameters.picking is not None:
+            self.create_subscription(PointStamped, "/policy/object_position", self._on_estimate, 10)
+            self.create_subscription(JointTrajectory, "/policy/joint_target", self._on_policy_target, 1)
 
     def _make_services_and_timers(self) -> None:
         for name, command in (("start", Start()), ("stop", Stop()), ("home", Home())):
@@ -146,6 +166,10 @@ class TaskNode(Node):
     def _take(self, event: Event) -> None:
         before, now = self.state, self._now()
         self.state, effects = advance(before, event, now, self.parameters.rules)
+        if before.step in _RESTING and not self.resting:
+            self._cycle_began_s = now.node_s
+        if self._search is not None and before.step is Step.SEARCH_POLICY:
+            self._search.restart()
         if self.state.phase is not before.phase:
             self._publish_state()
             self._log_phase()
@@ -155,14 +179,12 @@ class TaskNode(Node):
     def _carry_out(self, effect: Effect, before: State, now: Instant) -> None:
         match effect:
             case Ask(request):
-                self._desk.take(request)
+                self._ask(request)
             case OpenEpisode():
                 self._early_poses.clear()
                 self._scorer.open(*self._desk.object_told, wall_s=now.wall_s)
             case CloseEpisode(cause, counts):
-                began = before.acting_since_s
-                duration = 0.0 if began is None else max(now.node_s - began, 0.0)
-                self.scoreboard.add(self._scorer.close(cause, counts, duration, now.wall_s))
+                self.scoreboard.add(self._result(cause, counts, before, now))
                 self._console.print(self.scoreboard.live_line(), markup=False, soft_wrap=True)
                 self._publish_score()
                 self._save()
@@ -170,6 +192,40 @@ class TaskNode(Node):
                 self.scoreboard.faults.append(cause)
                 self._publish_score()
                 self._save()
+
+    def _ask(self, request: Request) -> None:
+        self._desk.take(request)
+        if request is Request.CARRY:
+            self._grip.restart()
+            # The fingers press on: the command node must not miss a target until the next joint state comes.
+            last = self._last_joints
+            if last is not None and _seconds(last.header.stamp) > self._handed_over_s:
+                self._on_joint_states(last)
+
+    def _result(self, cause: str, counts: bool, before: State, now: Instant) -> EpisodeResult:
+        began, carried = before.acting_since_s, before.step is Step.CARRY
+        duration = 0.0 if began is None else max(now.node_s - began, 0.0)
+        if carried:
+            # The way to the bin comes after the policy's part, which has lasted as long as it may.
+            duration = self.parameters.rules.episode_length_s
+            cause = cause or self._why_not_delivered()
+        cycle, self._cycle_began_s = now.node_s - self._cycle_began_s, now.node_s
+        result = self._scorer.close(cause, counts, duration, now.wall_s, cycle)
+        return replace(result, grip_shift_rad=self._grip.shift_rad) if carried else result
+
+    def _why_not_delivered(self) -> str:
+        """Why what was carried is not over the bin, in words; empty if it is, as far as can be known."""
+        picking, position = self.parameters.picking, self._true_position
+        assert picking is not None
+        if self.parameters.score_source:
+            if position is None:
+                return "no pose of the object arrived"
+            x, y, z = position
+            lost = f"lost on the way to the bin: it is at ({x:.2f}, {y:.2f}, {z:.2f}) m"
+            return "" if picking.is_carried(position) else lost
+        shift, most = self._grip.shift_rad, picking.grip_shift_rad
+        lost = f"lost on the way to the bin: the hand closed by {shift:.2f} rad more; limit is {most:g} rad"
+        return "" if shift <= most else lost
 
     # What comes in
 
@@ -222,22 +278,35 @@ class TaskNode(Node):
             self._dispatch(TargetAccepted(_seconds(message.stamp)))
             early = list(self._early_poses)
             self._early_poses.clear()
-            for pose in early:
-                self._on_object_pose(pose)
+            for stamp_s, position in early:
+                self._on_position(stamp_s, position)
 
     def _on_object_pose(self, message: PoseStamped) -> None:
-        began, stamp = self.state.acting_since_s, _seconds(message.header.stamp)
+        """The simulator's word: in picking it is asked for the verdict alone, never for what to do."""
+        self._true_position = _vector(message.pose.position)
+        if self._search is None:
+            self._on_position(_seconds(message.header.stamp), self._true_position)
+
+    def _on_estimate(self, message: PointStamped) -> None:
+        stamp_s, position = _seconds(message.header.stamp), _vector(message.point)
+        if self.state.step is not Step.SEARCH:
+            self._on_position(stamp_s, position)
+        elif self._search is not None:
+            self._dispatch(Sighting(stamp_s, found=self._search.see(position)))
+
+    def _on_position(self, stamp_s: float, position: np.ndarray) -> None:
+        began = self.state.acting_since_s
         if began is None:
             # That of the first frame comes before the target made from it.
-            self._early_poses.append(message)
-        elif stamp >= began:
-            self._judge(message, stamp - began)
+            self._early_poses.append((stamp_s, position))
+        elif stamp_s >= began:
+            self._judge(position, stamp_s - began)
 
-    def _judge(self, message: PoseStamped, acted_s: float) -> None:
+    def _judge(self, position: np.ndarray, acted_s: float) -> None:
         """Score where the object is after ``acted_s`` of the episode; beyond its end nothing counts."""
-        progress, place = self.state.progress, message.pose.position
+        progress = self.state.progress
         if acted_s <= self.parameters.rules.episode_length_s + _ROUNDING_S:
-            progress = self._scorer.see(np.array([place.x, place.y, place.z]), acted_s)
+            progress = self._scorer.see(position, acted_s)
         self._dispatch(replace(progress, until_s=acted_s))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -255,7 +324,16 @@ class TaskNode(Node):
         if of_control and self._unexplained is not None and values.get("state") == self._unexplained[0]:
             self._explain(self._unexplained[0], values.get("reason", ""))
 
+    def _on_policy_target(self, message: JointTrajectory) -> None:
+        points = list(message.points)
+        if self.state.step in (Step.RUN, Step.HAND_OVER) and points:
+            named = dict(zip(message.joint_names, points[0].positions, strict=False))
+            if named.keys() >= set(JOINT_NAMES):
+                self._desk.handed_over = np.array([named[name] for name in JOINT_NAMES])
+                self._handed_over_s = _seconds(message.header.stamp)
+
     def _on_joint_states(self, message: JointState) -> None:
+        self._last_joints = message
         if not self._desk.watching:
             return
         columns = {name: column for column, name in enumerate(message.name)}
@@ -264,9 +342,10 @@ class TaskNode(Node):
         order = [columns[name] for name in JOINT_NAMES]
         velocity = np.array(message.velocity)
         velocity = velocity[order] if len(velocity) == len(columns) else np.zeros(0)
-        target = self._desk.follow(
-            np.array(message.position)[order], velocity, _seconds(message.header.stamp)
-        )
+        position = np.array(message.position)[order]
+        if self.state.step is Step.CARRY:
+            self._grip.see(position)
+        target = self._desk.follow(position, velocity, _seconds(message.header.stamp))
         if target is not None:
             self._publish_target(target, message.header.stamp)
 
@@ -288,6 +367,7 @@ class TaskNode(Node):
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         values = {"state": self.state.phase.value, "step": self.state.step.value, "reason": self.state.reason}
+        values["search"] = self.search_status
         message.status = [self._status("grasp_task: episode", values | self.scoreboard.key_values())]
         self._diagnostics_publisher.publish(message)
 
@@ -322,9 +402,14 @@ class TaskNode(Node):
         return self.state.step is Step.DONE
 
     @property
+    def search_status(self) -> str:
+        """What a search lacks, in words; empty when it has found an object, and where none is sought."""
+        return self._search.why_not if self._search is not None else ""
+
+    @property
     def resting(self) -> bool:
         """Whether nothing moves and nothing is asked."""
-        return self.state.step in (Step.IDLE, Step.STOPPED, Step.FAULT, Step.DONE)
+        return self.state.step in _RESTING
 
     def interrupt(self) -> None:
         """Stop, as /grasp/stop does, unless a fault is being stood down from anyway."""

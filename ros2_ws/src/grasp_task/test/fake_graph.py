@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PointStamped, PoseStamped
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
@@ -31,7 +31,8 @@ _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class FakeRobot(Node):
-    """Follows every accepted target at once; its object rises to the goal while the policy acts."""
+    """Follows every accepted target at once; its object rises to the goal while the policy acts, and goes
+    where the arm turns."""
 
     def __init__(self, context: Context) -> None:
         super().__init__("fake_robot", context=context)
@@ -39,10 +40,19 @@ class FakeRobot(Node):
         self.object_height = 0.04
         self.resets = 0
         self.reset_answer = json.dumps({"object": "mug_001", "family": "mug", "index": 0})
+        self.slipped = False
         self._joints = self.create_publisher(JointState, "/joint_states", _BEST_EFFORT)
         self._pose = self.create_publisher(PoseStamped, "/sim/object_pose", 10)
         self.create_service(Trigger, "/sim/reset", self._reset)
         self.create_timer(0.01, self._publish)
+
+    @property
+    def object_position(self) -> tuple[float, float, float]:
+        """m; turned with the arm's first joint, unless it has slipped out of the hand."""
+        x, y = GOAL_POSITION[:2].tolist()
+        turned = 0.0 if self.slipped or self.object_height < GOAL_POSITION[2] else self.position[0]
+        cos, sin = np.cos(turned), np.sin(turned)
+        return x * cos - y * sin, x * sin + y * cos, self.object_height
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.resets += 1
@@ -57,8 +67,8 @@ class FakeRobot(Node):
         self._joints.publish(joints)
         pose = PoseStamped()
         pose.header.stamp = now
-        pose.pose.position.x, pose.pose.position.y = GOAL_POSITION[:2].tolist()
-        pose.pose.position.z = self.object_height
+        place = pose.pose.position
+        place.x, place.y, place.z = self.object_position
         self._pose.publish(pose)
 
 
@@ -115,14 +125,17 @@ class FakeControl(LifecycleNode):
 
 
 class FakePolicy(LifecycleNode):
-    """Sends targets while active, and lifts the object."""
+    """Sends targets and estimates while active, and lifts the object if the targets are taken."""
 
     def __init__(self, context: Context, robot: FakeRobot) -> None:
         super().__init__("grasp_policy", context=context)
         self._robot = robot
         self.active, self.mute, self.refuse = False, False, False
         self.activations, self._steps = 0, 0
+        self.armed: Callable[[], bool] = lambda: True
+        self.sees_object = True
         self._targets = self.create_publisher(JointTrajectory, "/policy/joint_target", 1)
+        self._estimates = self.create_publisher(PointStamped, "/policy/object_position", 1)
         self.create_timer(1 / 30, self._step)
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
@@ -140,13 +153,17 @@ class FakePolicy(LifecycleNode):
     def _step(self) -> None:
         if not self.active or self.mute:
             return
-        self._steps += 1
+        self._steps += self.armed()
         if self._steps > STEPS_BEFORE_LIFT:
             self._robot.object_height = float(GOAL_POSITION[2])
         message = JointTrajectory(joint_names=list(JOINT_NAMES))
         message.header.stamp = self.get_clock().now().to_msg()
         message.points = [JointTrajectoryPoint(positions=self._robot.position.tolist())]
         self._targets.publish(message)
+        estimate = PointStamped(header=message.header)
+        estimate.point.x, estimate.point.y, estimate.point.z = self._robot.object_position
+        estimate.point.z += 0.0 if self.sees_object else 0.1
+        self._estimates.publish(estimate)
 
 
 class FakeCamera(LifecycleNode):
@@ -183,6 +200,7 @@ class FakeGraph:
         self.policy = FakePolicy(self.context, self.robot)
         self.camera = FakeCamera(self.context)
         self.control.policy_active = lambda: self.policy.active
+        self.policy.armed = lambda: self.control.word == "armed"
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         self.task = TaskNode(context=self.context, parameter_overrides=overrides)
         self.operator = rclpy.create_node("operator", context=self.context)

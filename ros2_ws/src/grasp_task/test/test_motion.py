@@ -104,3 +104,26 @@ def test_a_motion_ends_once_and_can_be_forgotten():
     follower.begin(HOME_POSITION)
     follower.cancel()
     assert follower.update(HOME_POSITION, 2.0) == (None, False)
+
+
+def test_a_motion_can_go_on_from_what_was_commanded_and_leaves_pressing_fingers_to_their_targets():
+    follower = MotionFollower(limits(), rate_hz=30.0)
+    commanded, measured = HOME_POSITION + 0.2, HOME_POSITION + 0.1
+    measured[7:] -= 1.0
+    goal = np.where(np.arange(23) < 7, HOME_POSITION, np.nan)
+    follower.begin(goal, start=commanded)
+    first, _ = follower.update(measured, 0.0)
+    assert first == pytest.approx(commanded)
+    there = np.concatenate([HOME_POSITION[:7], measured[7:]])
+    last, arrived = follower.update(there, 100.0)
+    assert last == pytest.approx(np.concatenate([HOME_POSITION[:7], commanded[7:]]))
+    assert arrived, "nobody waits for fingers that something stops"
+
+
+def test_a_motion_that_dwells_is_over_only_after_its_rest():
+    follower = MotionFollower(limits(), rate_hz=30.0)
+    follower.begin(HOME_POSITION, dwell_s=0.3)
+    assert not follower.update(HOME_POSITION, 10.0)[1]
+    target, arrived = follower.update(HOME_POSITION, 10.29)
+    assert (arrived, target is None) == (False, False), "its targets go on, or the command node would hold"
+    assert follower.update(HOME_POSITION, 10.31)[1]

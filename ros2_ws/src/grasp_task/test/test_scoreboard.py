@@ -71,7 +71,7 @@ def test_the_mean_time_to_lift_is_over_the_episodes_that_lifted():
 def test_the_live_line_tells_the_latest_result():
     scoreboard = Scoreboard(wanted=20, results=[result(True, lifted_at_s=1.25)])
     assert scoreboard.live_line() == (
-        "episode 1/20  mug-1 [mug]  success  lifted after 1.2 s  2.0 s  score 1/1 = 100 %"
+        "episode 1/20  mug-1 [mug]  success  lifted after 1.2 s  2.0 s  score 1/1 = 100 %, 1 in a row"
     )
     scoreboard.add(result(False, cause="dropped", lifted_at_s=1.0))
     assert "failure (dropped)" in scoreboard.live_line()
@@ -126,3 +126,26 @@ def test_a_counter_that_is_no_number_keeps_the_last_one():
     counters = Counters(images_late=5)
     collect_counters(counters, {"grasp_policy": {"skipped_old": "nan"}})
     assert counters.images_late == 5
+
+
+def test_successes_in_a_row_are_broken_by_failures_and_by_nothing_else():
+    scoreboard = Scoreboard()
+    for success, counts in [
+        (True, True),
+        (True, True),
+        (False, False),
+        (True, True),
+        (False, True),
+        (True, True),
+    ]:
+        scoreboard.add(result(success, counts=counts))
+    assert scoreboard.streaks == (1, 3)
+    assert scoreboard.key_values()["longest_streak"] == "3"
+    assert Scoreboard().streaks == (0, 0)
+
+
+def test_successes_an_hour_take_in_all_the_time_between_and_no_pause():
+    results = [result(True, cycle_s=10.0), result(False, cycle_s=20.0), result(True, cycle_s=30.0)]
+    paused = result(False, cycle_s=1000.0, counts=False)
+    assert Scoreboard(results=[*results, paused]).successes_per_hour == pytest.approx(2 * 3600 / 60)
+    assert Scoreboard().successes_per_hour == 0.0
