@@ -130,6 +130,8 @@ def main() -> int:
     chosen = [mutation for mutation in MUTATIONS if arguments.only in mutation.limit]
     if arguments.unnoticed:
         chosen = [mutation for mutation in chosen if not known.get(mutation.limit)]
+    if not chosen:
+        raise SystemExit(f"there is no limit to take out with {arguments.only!r} in its name")
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder))
         if sound := copy.failing(dict.fromkeys(test for mutation in chosen for test in mutation.tests)):

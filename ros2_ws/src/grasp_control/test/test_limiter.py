@@ -111,8 +111,8 @@ def test_only_the_joint_that_fails_brakes(limiter):
     assert limiter.state.velocity[0] > 0.5
 
 
-# One limit at a time: a next state that breaks it and keeps every other. Each is held twice, by the verification
-# of proposals and by the last check, so that only such a state shows whether both are there.
+# One limit at a time: a next state that breaks it and keeps every other. Each is held twice, by the
+# verification of proposals and by the last check, so that only such a state shows whether both are there.
 
 VELOCITY, ACCELERATION, JERK = LIMITS.velocity, LIMITS.acceleration, LIMITS.jerk
 LOW = LIMITS.lower + 0.1 * (LIMITS.upper - LIMITS.lower)

@@ -1,4 +1,4 @@
-"""The URDF as ROS's own parser reads it: `check_urdf` of urdfdom (liburdfdom-tools; cmeel-urdfdom for pip)."""
+"""The URDF as ROS reads it: by `check_urdf` of urdfdom (apt: liburdfdom-tools; pip: cmeel-urdfdom)."""
 
 import shutil
 import subprocess
