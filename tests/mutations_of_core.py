@@ -4,10 +4,11 @@ from mutation import source
 
 TESTS = "grasp_control/test/"
 PROMISES = TESTS + "test_promises.py"
+STOPPING = TESTS + "test_stopping.py"
 SESSIONS = TESTS + "test_session.py"
 TORMENT = TESTS + "test_hostile_inputs.py::test_no_command_leaves_the_limits_in_a_short_torment"
 
-core = source("grasp_control/grasp_control/safety.py", PROMISES, SESSIONS, TESTS + "test_limiter.py", TORMENT)
+core = source("grasp_control/grasp_control/safety.py", STOPPING, SESSIONS, PROMISES, TORMENT)
 target = source("grasp_control/grasp_control/targets.py", TESTS + "test_targets.py", PROMISES, TORMENT)
 measurement = source(
     "grasp_control/grasp_control/measurement.py", TESTS + "test_measurement.py", PROMISES, TORMENT
@@ -204,12 +205,6 @@ HOLDING = (
         "holding: silent at rest until armed again",
         "                self._silent = True\n        self.counts",
         "                pass\n        self.counts",
-    ),
-    core(
-        3,
-        "disarmed: no commands",
-        "if self.state in (State.DISARMED, State.FAULTED) or self._silent:",
-        "if self.state is State.FAULTED or self._silent:",
     ),
     core(
         1,

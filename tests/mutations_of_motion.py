@@ -5,13 +5,13 @@ from mutation import Mutation, source
 CONTROL = "grasp_control/grasp_control/"
 TESTS = "grasp_control/test/"
 PROMISES = TESTS + "test_promises.py"
+STOPPING = TESTS + "test_stopping.py"
 TORMENT = TESTS + "test_hostile_inputs.py::test_no_command_leaves_the_limits_in_a_short_torment"
 BY_LIMITER = (TESTS + "test_limiter.py", PROMISES, TORMENT)
 BY_GUARD = TESTS + "test_guard.py"
 BY_DRIVERS = (TESTS + "test_drivers.py", TESTS + "test_driver_link.py")
-BY_NODE = TESTS + "test_control_node.py"
 
-core = source(CONTROL + "safety.py", PROMISES, TORMENT)
+core = source(CONTROL + "safety.py", STOPPING, PROMISES, TORMENT)
 limiter = source(CONTROL + "limiter.py", *BY_LIMITER)
 braking = source(CONTROL + "braking.py", TESTS + "test_braking.py", *BY_LIMITER)
 guard = source(CONTROL + "guard.py", BY_GUARD)
@@ -21,7 +21,8 @@ drivers = source(CONTROL + "drivers.py", *BY_DRIVERS)
 link = source(CONTROL + "driver_link.py", *BY_DRIVERS)
 parameters = source(CONTROL + "parameters.py", TESTS + "test_parameters.py")
 config = source(CONTROL + "config.py", TESTS + "test_parameters.py")
-node = source(CONTROL + "control_node.py", BY_NODE)
+node = source(CONTROL + "control_node.py", TESTS + "test_control_node.py")
+asked = source(CONTROL + "control_node.py", TESTS + "test_session.py")
 
 LAST_SAMPLES = "values = self._values[:3]\n        values[0], values[1] = step, change\n        "
 JERK = "change - (last_step - (self._previous[0] - self._previous[1]))"
@@ -371,7 +372,7 @@ IN_THE_NODE = (
         "list(points[0].positions) if len(points) == 1 else []",
         "list(points[0].positions) if points else []",
     ),
-    node(
+    asked(
         7,
         "node: the session is asked before every tick",
         "self._link.take_waiting()\n        self._ask_session()\n",

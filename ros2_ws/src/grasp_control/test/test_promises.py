@@ -163,6 +163,8 @@ def holds_when_the_clock_steps_back(make):
     assert bench.core.state is State.HOLDING
     assert bench.core.reason == "clock stepped back"
     assert not bench.aim(offset(3, 0.5))
+    bench.run(1.0)
+    assert bench.step() is None, "the old setpoint would be there when the driver comes back"
 
 
 def test_holds_when_the_clock_steps_back(make_bench):
@@ -186,6 +188,9 @@ def test_holds_when_the_clock_stands(make_bench):
 def test_can_be_armed_again_after_the_clock_stepped_back(make_bench):
     bench = armed(make_bench())
     bench.now_s -= 50.0
+    bench.core.tick(bench.now_s)
+    bench.core.disarm(bench.now_s)
+    assert "measured" in bench.core.arm(bench.now_s).reason, "on a measurement of the old time"
     bench.run(0.3)
     bench.arm()
     assert bench.step().first
@@ -221,6 +226,7 @@ def arming_forgets_targets(make):
     bench.arm()
     bench.run(0.3)
     assert np.ptp(bench.positions[-50:], axis=0).max() == 0.0, "moved without a new target"
+    assert bench.core.state is State.ARMED, "waited for the old target's successor"
     old_s = bench.now_s - 0.05
     bench.core.disarm(bench.now_s)
     bench.arm()
@@ -234,6 +240,8 @@ def test_arming_forgets_targets(make_bench):
 def arming_is_refused_where_it_is_unsafe(make):
     bench = make()
     assert "measured" in bench.core.arm(bench.now_s).reason, "never measured"
+    bench.measure()
+    assert not bench.core.arm(float("nan")), "at no time"
     bench.measure()
     bench.now_s += 0.2
     assert "measured" in bench.core.arm(bench.now_s).reason, "stale"
