@@ -38,8 +38,8 @@ _CLASSES = {
     "grasp_task": "TaskNode",
     "grasp_recorder": "RecorderNode",
 }
-"""The nodes in the graph on a robot, by name; each is in its process's module. They are imported when they are
-asked: a machine for simulation has no cameras' packages."""
+"""The nodes in the graph on a robot, by name; each is in its process's module. They are imported when they
+are asked: a machine for simulation has no cameras' packages."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def interfaces(robot_config: str) -> list[Interface]:
         ValueError: its parameters cannot be.
     """
     with tempfile.TemporaryDirectory() as folder, _alone() as context:
-        aside = {"report": f"{folder}/report.json", "record": f"{folder}/recording.mcap"}
-        graph = real_graph(RealArguments(robot_config=robot_config, **aside))
+        report, recording = f"{folder}/report.json", f"{folder}/recording.mcap"
+        graph = real_graph(RealArguments(robot_config=robot_config, report=report, record=recording))
         return [*(_interface(process, context) for process in graph.processes), OPERATOR]
 
 

@@ -6,8 +6,11 @@ import mujoco
 import numpy as np
 import pytest
 
+from grasp_control.braking import Stop
 from grasp_control.collision import CollisionModel
 from grasp_control.config import GuardConfig
+from grasp_control.guard import CollisionGuard
+from grasp_control.limiter import MotionState
 from grasp_control.safety import State
 from grasp_description.robot import HOME_POSITION, JOINT_NAMES, joint_limits
 from grasp_description.scene import build_model
@@ -241,6 +244,14 @@ def test_a_robot_at_full_speed_stops_short_of_what_it_could_not_see_from_afar(ma
     bench.arm()
     bench.run(2.0, lambda _time: WRIST_DOWN[1])
     assert judge.lowest(bench.positions, judge.arm) >= 0.005 - SLACK_M
+
+
+def test_a_posture_in_the_table_is_refused_even_at_rest():
+    guard, still, (_, deep) = CollisionGuard(GuardConfig()), np.zeros(23), FINGERS_DOWN
+    guard.restart(HOME_POSITION)
+    assert not guard.allows(
+        MotionState(deep, still, still), Stop(deep, still, still, LIMITS.acceleration, LIMITS.jerk)
+    )
 
 
 def test_fingers_that_open_stop_at_the_table_where_the_arm_stopped_before(make_bench, judge):
