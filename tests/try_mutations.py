@@ -117,7 +117,7 @@ def write_table(noticed_by: dict[str, str]) -> None:
         by = f"`{noticed_by[mutation.limit]}`" if noticed_by[mutation.limit] else NOBODY
         rows.append(f"| {mutation.limit} | {mutation.promise} | `{Path(mutation.file).name}` | {by} |")
     noticed = sum(bool(noticed_by[mutation.limit]) for mutation in known)
-    closing = f"{len(known)} taken out, {noticed} noticed."
+    closing = f"{len(known)} of {len(MUTATIONS)} taken out, {noticed} noticed."
     TABLE.write_text(HEADING + "\n".join([*rows, "", closing]) + "\n", encoding="utf-8")
 
 
