@@ -13,19 +13,19 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends git libusb-1.0-0 make python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home --shell /bin/bash --uid 1001 grasp
+RUN useradd --create-home --shell /bin/bash --uid 1001 grasp && install --directory --owner grasp /opt/grasp
 USER 1001
-WORKDIR /home/grasp/stack
+WORKDIR /opt/grasp
 
 # The same steps as on any machine: versions from constraints.txt, everything in .venv.
 COPY --chown=grasp:grasp . .
 RUN PIP_NO_CACHE_DIR=1 make venv PYTHON=python3 && mkdir runs
 
 # Runs go here: mount a folder of the host's.
-VOLUME /home/grasp/stack/runs
+VOLUME /opt/grasp/runs
 
-ENV PATH=/home/grasp/stack/.venv/bin:$PATH \
-    AMENT_PREFIX_PATH=/home/grasp/stack/.venv \
+ENV PATH=/opt/grasp/.venv/bin:$PATH \
+    AMENT_PREFIX_PATH=/opt/grasp/.venv \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ENTRYPOINT ["grasp"]
 CMD ["--help"]

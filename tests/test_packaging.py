@@ -182,9 +182,9 @@ def test_colcon_installs_executables_and_shared_files(built, package):
 @pytest.mark.colcon
 def test_colcon_installs_launch_files_parameters_and_the_urdf(built):
     bringup = built / "grasp_bringup" / "share" / "grasp_bringup"
-    for folder, pattern in (("launch", "*.launch.py"), ("config", "*.yaml")):
+    for folder, endings in (("launch", (".launch.py",)), ("config", (".yaml", ".xml"))):
         source = ROS_SOURCE / "grasp_bringup" / folder
-        shipped = {path.relative_to(source) for path in source.rglob(pattern)}
+        shipped = {path.relative_to(source) for path in source.rglob("*.*") if path.name.endswith(endings)}
         assert shipped
         installed = (path for path in (bringup / folder).rglob("*") if path.is_file())
         assert {path.relative_to(bringup / folder) for path in installed} == shipped

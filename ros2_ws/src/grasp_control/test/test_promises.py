@@ -1,10 +1,7 @@
-"""The promises of the safety core, each as a scenario; and for each, cores without it, which the scenario has
-to catch.
+"""The promises of the safety core, each as a scenario; and cores without it, which the scenario has to catch.
 
 A scenario takes a function that makes a bench and raises AssertionError where the promise is broken.
-``test_a_core_without``
-takes the mechanism out and expects that: a limit that is wired but not tested, or tested but not wired, shows
-    here.
+``test_a_core_without`` takes the mechanism out and expects that.
 """
 
 import dataclasses
@@ -44,8 +41,7 @@ def wild_targets(seed: int, beyond: float = 0.3):
 
 
 def full_swings(time: float) -> np.ndarray:
-    """From one end of every joint's range to beyond the other: full speed, full acceleration, full jerk, both
-    ends."""
+    """From one end of every joint's range to beyond the other: full speed, acceleration and jerk, both ends."""
     return LIMITS.upper + 0.3 if int(time / 3.5) % 2 else LIMITS.lower - 0.3
 
 
@@ -164,7 +160,7 @@ def holds_when_the_clock_steps_back(make):
     assert bench.core.reason == "clock stepped back"
     assert not bench.aim(offset(3, 0.5))
     bench.run(1.0)
-    assert bench.step() is None, "the old setpoint would be there when the driver comes back"
+    assert bench.step() is None, "an old setpoint"
 
 
 def test_holds_when_the_clock_steps_back(make_bench):
@@ -264,9 +260,7 @@ def test_arming_is_refused_where_it_is_unsafe(make_bench):
 
 def test_a_joint_measured_slightly_outside_its_limit_starts_at_the_limit(make_bench):
     bench = make_bench()
-    outside = HOME_POSITION.copy()
-    outside[8] = LIMITS.upper[8] + 0.03
-    bench.position = outside
+    bench.position[8] = LIMITS.upper[8] + 0.03
     bench.arm()
     assert bench.step().position[8] == LIMITS.upper[8]
 
