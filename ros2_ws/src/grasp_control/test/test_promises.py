@@ -41,7 +41,7 @@ def wild_targets(seed: int, beyond: float = 0.3):
 
 
 def full_swings(time: float) -> np.ndarray:
-    """From one end of every joint's range to beyond the other: full speed, acceleration and jerk, both ends."""
+    """From one end of every joint's range to beyond the other: full speed and jerk, at both ends."""
     return LIMITS.upper + 0.3 if int(time / 3.5) % 2 else LIMITS.lower - 0.3
 
 
