@@ -31,6 +31,7 @@ def test_a_hold_does_not_go_on_to_the_last_target(bench):
     bench.run(1.0)
     assert bench.core.state is State.HOLDING
     assert bench.position[3] < stopped + 0.2
+    assert "not armed" in bench.aim(elbow_at(0.5)).reason
 
 
 def test_stopped_before_its_first_command_it_gives_none(make_bench):
