@@ -77,6 +77,21 @@ def test_a_manifest_is_valid_and_says_ament_python(package):
 
 
 @pytest.mark.parametrize("package", ROS_PACKAGES)
+def test_catkin_pkg_reads_a_manifest_as_colcon_and_bloom_do_without_a_warning(package):
+    warnings: list[str] = []
+    parse_package(str(ROS_SOURCE / package / "package.xml"), warnings=warnings).validate(warnings=warnings)
+    assert warnings == []
+
+
+def test_catkin_pkg_warns_of_what_is_amiss(tmp_path):
+    text = (ROS_SOURCE / "grasp_control" / "package.xml").read_text(encoding="utf-8")
+    (tmp_path / "package.xml").write_text(text.replace("<name>grasp_control", "<name>Grasp_Control"))
+    warnings: list[str] = []
+    parse_package(str(tmp_path / "package.xml"), warnings=warnings)
+    assert warnings
+
+
+@pytest.mark.parametrize("package", ROS_PACKAGES)
 def test_manifest_and_setup_name_nothing_twice(package):
     found = manifest(package)
     requirements = ast.literal_eval(setup_arguments(package)["install_requires"])
@@ -167,9 +182,9 @@ def test_colcon_installs_executables_and_shared_files(built, package):
 @pytest.mark.colcon
 def test_colcon_installs_launch_files_parameters_and_the_urdf(built):
     bringup = built / "grasp_bringup" / "share" / "grasp_bringup"
-    for folder, pattern in (("launch", "*.launch.py"), ("config", "*.yaml")):
+    for folder, endings in (("launch", (".launch.py",)), ("config", (".yaml", ".xml"))):
         source = ROS_SOURCE / "grasp_bringup" / folder
-        shipped = {path.relative_to(source) for path in source.rglob(pattern)}
+        shipped = {path.relative_to(source) for path in source.rglob("*.*") if path.name.endswith(endings)}
         assert shipped
         installed = (path for path in (bringup / folder).rglob("*") if path.is_file())
         assert {path.relative_to(bringup / folder) for path in installed} == shipped

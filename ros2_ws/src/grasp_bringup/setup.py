@@ -26,6 +26,7 @@ setup(
         (f"share/{PACKAGE}/launch", files("launch/*.launch.py")),
         (f"share/{PACKAGE}/config", files("config/*.yaml")),
         (f"share/{PACKAGE}/config/robots", files("config/robots/*.yaml")),
+        (f"share/{PACKAGE}/config/security", files("config/security/*.xml")),
     ],
     python_requires=">=3.11",
     install_requires=[
@@ -49,6 +50,7 @@ setup(
             "rates = grasp_bringup.rates:main",
             "report = grasp_bringup.report:main",
             "recorder_node = grasp_bringup.recorder_node:main",
+            "security = grasp_bringup.security:main",
         ],
     },
     zip_safe=False,

@@ -60,11 +60,12 @@ class NodeProcess:
             part for name, value in self.parameters.items() for part in ("-p", f"{name}:={yaml_value(value)}")
         ]
         remaps = [part for name, other in self.remappings.items() for part in ("-r", f"{name}:={other}")]
-        return ["-r", f"__node:={self.name}", *files, *values, *remaps, *self.log_arguments()]
+        return ["-r", f"__node:={self.name}", *files, *values, *remaps, *self.own_arguments()]
 
-    def log_arguments(self) -> list[str]:
-        """The part of `ros_arguments` that sets the level of the node's own log."""
-        return ["--log-level", f"{self.name}:={self.log_level}"] if self.log_level else []
+    def own_arguments(self) -> list[str]:
+        """The part of `ros_arguments` that launch has no word for: the node's enclave (SROS2) and its log."""
+        level = ["--log-level", f"{self.name}:={self.log_level}"] if self.log_level else []
+        return ["--enclave", f"/{self.name}", *level]
 
     def command(self, python: str) -> list[str]:
         """Its command line with the interpreter ``python``: needs the module only, neither bin/ nor lib/."""

@@ -78,7 +78,7 @@ def _node(process: NodeProcess, graph: Graph, patience: Patience, deaths: dict[s
             {name: _parameter(value) for name, value in process.parameters.items()},
         ],
         "remappings": list(process.remappings.items()),
-        "ros_arguments": process.log_arguments() or None,
+        "ros_arguments": process.own_arguments(),
         "output": "screen",
         "on_exit": on_exit,
         **_ends(patience),

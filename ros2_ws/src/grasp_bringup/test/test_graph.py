@@ -83,7 +83,7 @@ def test_a_command_line_uses_the_interpreter_and_neither_bin_nor_lib():
     assert node.command("/usr/bin/python3") == [
         *["/usr/bin/python3", "-m", "p.n", "--ros-args", "-r", "__node:=name", "--params-file", "/a.yaml"],
         *parameters,
-        *["-r", "/from:=/to"],
+        *["-r", "/from:=/to", "--enclave", "/name"],
     ]
 
 

@@ -147,10 +147,12 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
 def write_yaml(path: Path, document: Mapping[str, Any], head: str = "") -> None:
     """Write a mapping as YAML atomically: a reader never meets half a file.
 
+    Lists of numbers stand in brackets, as ROS's tools write them: OpenCV reads no others.
+
     Raises:
         OSError: the folder cannot be written; whatever was there is as before.
     """
-    text = head + yaml.safe_dump(dict(document), sort_keys=False, width=110)
+    text = head + yaml.safe_dump(dict(document), sort_keys=False, width=110, default_flow_style=None)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

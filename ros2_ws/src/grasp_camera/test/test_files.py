@@ -1,6 +1,7 @@
 """Calibration files: what is written is read, and what is wrong is said."""
 
 import copy
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -33,6 +34,71 @@ def test_a_calibration_is_read_as_it_was_written(folder):
         for name in ("d", "k", "r", "p"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert found.baseline_m == pytest.approx(0.12)
+
+
+MATRICES = ("camera_matrix", "distortion_coefficients", "rectification_matrix", "projection_matrix")
+
+
+def read_by_opencv(path: Path) -> dict[str, np.ndarray]:
+    """The matrices of a camera's file, by OpenCV alone."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
+    matrices = {}
+    for name in MATRICES:
+        node = storage.getNode(name)
+        data, size = node.getNode("data"), [int(node.getNode(key).real()) for key in ("rows", "cols")]
+        values = [data.at(i).real() for i in range(data.size())]
+        matrices[name] = np.array(values).reshape(size)
+    assert storage.getNode("image_width").real() == 640
+    assert storage.getNode("distortion_model").string() == "plumb_bob"
+    storage.release()
+    return matrices
+
+
+def write_by_opencv(path: Path, matrices: dict[str, np.ndarray]) -> None:
+    """A camera's file with these matrices, by OpenCV alone."""
+    storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_WRITE)
+    for key, value in (("image_width", 640), ("image_height", 480)):
+        storage.write(key, value)
+    storage.write("camera_name", "stereo_left")
+    storage.write("distortion_model", "plumb_bob")
+    for name, matrix in matrices.items():
+        storage.startWriteStruct(name, cv2.FILE_NODE_MAP)
+        storage.write("rows", matrix.shape[0])
+        storage.write("cols", matrix.shape[1])
+        storage.startWriteStruct("data", cv2.FILE_NODE_SEQ + cv2.FILE_NODE_FLOW)
+        for value in matrix.reshape(-1).tolist():
+            storage.write("", value)
+        storage.endWriteStruct()
+        storage.endWriteStruct()
+    storage.release()
+
+
+def hard_to_write(seed: int) -> CameraCalibration:
+    """A camera whose numbers have all their digits, and exponents."""
+    rng = np.random.default_rng(seed)
+    k = np.array([[rng.uniform(1, 1e3), 0, rng.normal()], [0, rng.uniform(1, 1e3), 1e-17], [0, 0, 1]])
+    d = rng.normal(size=5) * 10.0 ** rng.integers(-12, 3, 5)
+    r = cv2.Rodrigues(rng.uniform(-2, 2, 3))[0]
+    return CameraCalibration(
+        "stereo_left", 640, 480, "plumb_bob", d, k, r, np.hstack([k, rng.normal(size=(3, 1))])
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_camera_goes_through_opencv_and_back_bit_for_bit(tmp_path, seed):
+    true = hard_to_write(seed)
+    write_camera(tmp_path / "ours.yaml", true)
+    seen = read_by_opencv(tmp_path / "ours.yaml")
+    for name, matrix in zip(MATRICES, (true.k, true.d[None], true.r, true.p), strict=True):
+        np.testing.assert_array_equal(seen[name], matrix)
+    write_by_opencv(tmp_path / "theirs.yaml", seen)
+    found = read_camera(tmp_path / "theirs.yaml")
+    for name in ("d", "k", "r", "p"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(true, name))
+    size = (640, 480)
+    maps = [cv2.initUndistortRectifyMap(c.k, c.d, c.r, c.p, size, cv2.CV_32FC1) for c in (true, found)]
+    for ours, theirs in zip(*maps, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_file_of_another_tool_with_more_keys_is_read(folder):

@@ -385,6 +385,11 @@ def test_deactivating_in_motion_is_refused_and_at_rest_is_not(driver):
         driver.step()
     assert len(driver.commands) == count, "commands while inactive"
     assert driver.states[-1] == "inactive"
+    assert driver.transition(Transition.TRANSITION_ACTIVATE)
+    driver.until(lambda: driver.states[-1] == "disarmed", "the state disarmed")
+    for _ in range(10):
+        driver.step()
+    assert len(driver.commands) == count, "commands from before, without arming again"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -399,6 +404,7 @@ def test_asked_to_end_the_robot_is_stopped_first_and_the_exit_is_clean(driver, n
     assert node.returncode == 0
     for _ in range(20):
         driver.step()
+    assert driver.message == "holding: stop requested"
     # The very last message may go down with the process.
     assert np.abs(driver.commands[-1].velocity).max() < 0.02
     assert driver.violations() == []
@@ -407,6 +413,11 @@ def test_asked_to_end_the_robot_is_stopped_first_and_the_exit_is_clean(driver, n
 def test_diagnostics_say_state_and_counts(driver):
     driver.activate()
     driver.move(12)
+    trajectory = JointTrajectory(joint_names=list(JOINT_NAMES))
+    trajectory.header.stamp = driver.stamp()
+    trajectory.points = [JointTrajectoryPoint(positions=driver.position.tolist())] * 2
+    driver._targets.publish(trajectory)
+    driver.until(lambda: driver.diagnostics.get("targets_rejected") == "1", "a trajectory's refusal")
     driver.until(lambda: driver.diagnostics.get("targets_accepted") == "3", "diagnostics")
     assert driver.diagnostics["state"] == "armed"
     assert int(driver.diagnostics["commands"]) >= 12

@@ -118,10 +118,13 @@ def test_a_drivers_narrower_range_wins_and_a_wider_one_does_not():
     limits = joint_limits()
     lower, upper = np.array(limits.lower), np.array(limits.upper)
     lower[7] += 0.1
+    lower[8] -= 5.0
     upper[8] += 5.0
+    upper[9] -= 0.1
     found = narrowed(limits, lower, upper)
-    assert found.lower[7] == limits.lower[7] + 0.1
-    assert found.upper[8] == limits.upper[8]
+    assert (found.lower[7], found.upper[7]) == (limits.lower[7] + 0.1, limits.upper[7])
+    assert (found.lower[8], found.upper[8]) == (limits.lower[8], limits.upper[8])
+    assert (found.lower[9], found.upper[9]) == (limits.lower[9], limits.upper[9] - 0.1)
 
 
 @pytest.mark.parametrize("value", [np.nan, 9.0])

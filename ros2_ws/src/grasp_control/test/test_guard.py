@@ -6,8 +6,11 @@ import mujoco
 import numpy as np
 import pytest
 
+from grasp_control.braking import Stop
 from grasp_control.collision import CollisionModel
 from grasp_control.config import GuardConfig
+from grasp_control.guard import CollisionGuard
+from grasp_control.limiter import MotionState
 from grasp_control.safety import State
 from grasp_description.robot import HOME_POSITION, JOINT_NAMES, joint_limits
 from grasp_description.scene import build_model
@@ -226,12 +229,40 @@ def test_a_guarded_command_is_within_limits(make_bench, make_checker):
     assert make_checker(bench.period_s).check(bench.positions) == []
 
 
+BLUNT = GuardConfig(approach_m=0.0, activation_m=0.0)
+"""A guard that bends nothing and sees nothing from afar: it can only stop."""
+
+
 def test_what_stopped_the_robot_is_named(make_bench):
-    bench = make_bench(guard=GuardConfig(approach_m=0.0, activation_m=0.0), **OPEN)
+    bench = drive(make_bench, *WRIST_DOWN, BLUNT, duration_s=2.0)
+    assert "table and lbr_link_" in bench.core.obstacle
+
+
+def test_a_robot_at_full_speed_stops_short_of_what_it_could_not_see_from_afar(make_bench, judge):
+    bench = make_bench(guard=BLUNT, **OPEN, arm_speed_rad_s=4.0)
     bench.position = WRIST_DOWN[0].copy()
     bench.arm()
     bench.run(2.0, lambda _time: WRIST_DOWN[1])
-    assert "table and lbr_link_" in bench.core.obstacle
+    assert judge.lowest(bench.positions, judge.arm) >= 0.005 - SLACK_M
+
+
+def test_a_posture_in_the_table_is_refused_even_at_rest():
+    guard, still, (_, deep) = CollisionGuard(GuardConfig()), np.zeros(23), FINGERS_DOWN
+    guard.restart(HOME_POSITION)
+    assert not guard.allows(
+        MotionState(deep, still, still), Stop(deep, still, still, LIMITS.acceleration, LIMITS.jerk)
+    )
+
+
+def test_fingers_that_open_stop_at_the_table_where_the_arm_stopped_before(make_bench, judge):
+    curled = [pose.copy() for pose in FINGERS_DOWN]
+    for pose in curled:
+        pose[[9, 10, 13, 14, 17, 18]] += 0.8
+    bench = drive(make_bench, *curled, BLUNT)
+    assert bench.core.figures()["guard_stopped"] > 0
+    bench.run(2.0, lambda _time: FINGERS_DOWN[1])
+    assert bench.core.state is State.ARMED, bench.core.reason
+    assert judge.lowest(bench.positions, judge.fingers) >= -0.02 - SLACK_M
 
 
 # The model behind it.
@@ -257,6 +288,12 @@ def test_gradients_are_those_of_the_gaps():
                     assert slope == pytest.approx(gradients[row, joint], abs=1e-5)
                     compared += 1
     assert compared > 1000
+
+
+def test_a_model_with_its_joints_in_another_order_is_refused(monkeypatch):
+    monkeypatch.setattr("grasp_control.collision.JOINT_NAMES", JOINT_NAMES[::-1])
+    with pytest.raises(ValueError, match="not the robot's in canonical order"):
+        CollisionModel(GuardConfig())
 
 
 def test_nothing_is_near_at_home():

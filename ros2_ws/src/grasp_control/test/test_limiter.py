@@ -111,23 +111,99 @@ def test_only_the_joint_that_fails_brakes(limiter):
     assert limiter.state.velocity[0] > 0.5
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(lambda p: p + np.nan, id="not finite"),
-        pytest.param(lambda p: LIMITS.upper + 1e-9, id="position"),
-        pytest.param(lambda p: LIMITS.lower - 1e-9, id="lower position"),
-        pytest.param(lambda p: p + 1.1 * LIMITS.velocity * PERIOD_S, id="velocity"),
-        pytest.param(lambda p: p + 1.1 * LIMITS.acceleration * PERIOD_S**2, id="acceleration"),
-        pytest.param(lambda p: p + 1.1 * LIMITS.jerk * PERIOD_S**3, id="jerk"),
-    ],
-)
-def test_the_last_check_refuses(change):
-    limiter = TrajectoryLimiter(LIMITS, PERIOD_S, LIMITS.velocity)
-    limiter.restart(HOME_POSITION)
-    zeros = np.zeros(23)
-    assert limiter.admits(MotionState(HOME_POSITION + LIMITS.jerk * PERIOD_S**3, zeros, zeros))
-    assert not limiter.admits(MotionState(change(HOME_POSITION), zeros, zeros))
+# One limit at a time: a next state that breaks it and keeps every other. Each is held twice, by the
+# verification of proposals and by the last check, so that only such a state shows whether both are there.
+
+VELOCITY, ACCELERATION, JERK = LIMITS.velocity, LIMITS.acceleration, LIMITS.jerk
+LOW = LIMITS.lower + 0.1 * (LIMITS.upper - LIMITS.lower)
+"""Room to move upwards, at any speed, and to stop."""
+AT_REST = np.zeros(23)
+JERK_STEP = JERK * PERIOD_S**3
+"""(23,) rad, what the third difference of positions may be"""
+CRUISE = VELOCITY * PERIOD_S - 0.25 * JERK_STEP
+SPEED_UP = ACCELERATION * PERIOD_S**2 - 0.25 * JERK_STEP
+RAMP = ACCELERATION**2 / JERK
+"""(23,) rad/s, twice what the velocity changes while the full acceleration is taken back"""
+
+
+def led(
+    position: np.ndarray, steps: list[np.ndarray], acceleration: np.ndarray = AT_REST
+) -> TrajectoryLimiter:
+    """A limiter that came to a position by these steps, and has this acceleration there."""
+    made = TrajectoryLimiter(LIMITS, PERIOD_S, VELOCITY)
+    made.restart(position - sum(steps, AT_REST))
+    for step in steps or [AT_REST]:
+        made.commit(MotionState(made.state.position + step, AT_REST, acceleration))
+    return made
+
+
+SAMPLES = {
+    "velocity": (LOW, [CRUISE] * 3, CRUISE, CRUISE + 0.5 * JERK_STEP),
+    "acceleration": (LOW, [-2 * SPEED_UP, -SPEED_UP, AT_REST], SPEED_UP, SPEED_UP + 0.5 * JERK_STEP),
+    "jerk": (LOW, [], 0.99 * JERK_STEP, 1.01 * JERK_STEP),
+    "lower position": (LIMITS.lower, [], AT_REST, np.full(23, -1e-9)),
+    "upper position": (LIMITS.upper, [], AT_REST, np.full(23, 1e-9)),
+    "finite": (LOW, [], AT_REST, np.full(23, np.nan)),
+}
+"""By limit: position, steps that led there, a next step within it, one beyond it."""
+
+
+@pytest.mark.parametrize("limit", SAMPLES)
+def test_the_last_check_refuses_what_breaks_one_limit(limit):
+    position, steps, within, beyond = SAMPLES[limit]
+    limiter = led(position, steps)
+    assert limiter.admits(MotionState(position + within, AT_REST, AT_REST))
+    for joint in range(23):
+        step = np.where(np.arange(23) == joint, beyond, within)
+        assert not limiter.admits(MotionState(position + step, AT_REST, AT_REST))
+
+
+@pytest.mark.parametrize("limit", [limit for limit in SAMPLES if "position" not in limit])
+def test_a_proposal_whose_samples_break_one_limit_is_refused(limit):
+    position, steps, within, beyond = SAMPLES[limit]
+    limiter = led(position, steps)
+    assert limiter._sound(MotionState(position + within, AT_REST, AT_REST)).all()
+    assert not limiter._sound(MotionState(position + beyond, AT_REST, AT_REST)).any()
+
+
+PROFILES = {
+    "velocity": (LOW, VELOCITY - RAMP / 4, VELOCITY + RAMP / 4, -ACCELERATION, -ACCELERATION),
+    "velocity still to come": (LOW, VELOCITY - 0.6 * RAMP, VELOCITY - 0.4 * RAMP, ACCELERATION, ACCELERATION),
+    "acceleration": (LOW, 0.5 * VELOCITY, 0.5 * VELOCITY, -ACCELERATION, -1.01 * ACCELERATION),
+    "lower position of the stop": (LIMITS.lower, AT_REST, -0.1 * VELOCITY, AT_REST, AT_REST),
+    "upper position of the stop": (LIMITS.upper, AT_REST, 0.1 * VELOCITY, AT_REST, AT_REST),
+}
+"""By limit: position, velocity within it and beyond it, acceleration within it and beyond it."""
+
+
+@pytest.mark.parametrize("limit", PROFILES)
+def test_a_proposal_whose_profile_breaks_one_limit_is_refused(limit):
+    position, slow, fast, mild, strong = PROFILES[limit]
+    assert led(position, [], mild)._sound(MotionState(position, slow, mild)).all()
+    assert not led(position, [], strong)._sound(MotionState(position, fast, strong)).any()
+
+
+def test_a_proposal_whose_acceleration_leaps_is_refused():
+    limiter = led(LOW, [])
+    assert limiter._sound(MotionState(LOW, AT_REST, 0.99 * JERK * PERIOD_S)).all()
+    assert not limiter._sound(MotionState(LOW, AT_REST, 1.01 * JERK * PERIOD_S)).any()
+
+
+@pytest.mark.parametrize(("end", "beyond"), [(LIMITS.lower, -1e-9), (LIMITS.upper, 1e-9)])
+def test_a_proposal_out_of_range_is_refused_even_on_its_way_back(end, beyond):
+    limiter, back = led(end, []), -np.sign(beyond) * 0.01 * VELOCITY
+    assert limiter._sound(MotionState(end, back, AT_REST)).all()
+    assert not limiter._sound(MotionState(end + beyond, back, AT_REST)).any()
+
+
+@pytest.mark.parametrize("beyond", [-0.5, 0.5])
+def test_a_target_out_of_range_is_taken_for_the_end_of_the_range(limiter, beyond):
+    end = LIMITS.lower if beyond < 0 else LIMITS.upper
+    positions = follow(limiter, 2500, end + beyond)
+    assert (LIMITS.lower <= positions).all()
+    assert (positions <= LIMITS.upper).all()
+    np.testing.assert_allclose(positions[-1], end, atol=2e-5)
+    assert limiter.rejected_proposals == 0
 
 
 def test_a_target_at_a_limit_is_reached_and_not_passed(limiter):

@@ -1,5 +1,7 @@
 """The arm's session: commands only while its controller takes them."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,27 @@ def test_the_core_is_not_armed_while_the_drivers_take_no_commands(make_bench):
     answer = bench.core.arm(bench.now_s)
     assert not answer
     assert answer.reason == "the arm's session is IDLE"
+
+
+def test_the_node_asks_for_the_session_before_every_tick(monkeypatch):
+    rclpy = pytest.importorskip("rclpy")
+    from grasp_control.control_node import ControlNode
+
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=73)
+    node = ControlNode(context=context)
+    try:
+        node.trigger_configure()
+        node.trigger_activate()
+        assert node.core.interlock == ""
+        node._link.session = ArmSession(timeout_s=0.1)
+        node._on_tick()
+        assert "never heard" in node.core.interlock
+    finally:
+        node.trigger_shutdown()
+        node.destroy_node()
+        gc.unfreeze()  # else ruckig's bindings complain of what is not freed
+        rclpy.shutdown(context=context)
 
 
 def test_losing_the_session_stops_the_robot_and_takes_a_new_arming(bench):

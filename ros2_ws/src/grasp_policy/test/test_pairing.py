@@ -148,6 +148,16 @@ def test_images_from_before_the_start_are_not_used(stream: Stream) -> None:
     assert stream.pairer.counts == {Reason.BEFORE_START: 2}
 
 
+def test_images_that_were_used_are_not_used_again_by_an_episode_that_begins_at_their_stamp(
+    stream: Stream,
+) -> None:
+    assert used(stream.frame(START)) == START
+    stream.pairer.start(START)
+    stream.frame(START)
+    assert stream.pairer.take(stream.now) is None
+    assert stream.pairer.counts == {Reason.REPEATED: 2}
+
+
 def test_what_waited_before_the_start_is_forgotten(stream: Stream) -> None:
     stream.left(START)
     stream.joints(START)

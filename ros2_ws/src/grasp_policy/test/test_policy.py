@@ -1,6 +1,7 @@
 """A loaded policy, step by step: its recurrent state and the checks on what goes in and comes out."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,6 +123,15 @@ def test_bad_input_is_refused_and_changes_nothing(policy: Policy, name: str, val
 def test_a_bad_measurement_at_reset_is_refused(policy: Policy) -> None:
     with pytest.raises(PolicyInputError, match=r"measured\[0\] \(joint_0\) is nan"):
         policy.reset(np.full(23, np.nan))
+
+
+def test_memory_that_is_not_finite_is_refused_and_not_kept(policy: Policy, monkeypatch) -> None:
+    answer = [np.zeros((1, 23), np.float32), np.zeros((1, 3), np.float32), np.full((1, 4), np.nan)]
+    with monkeypatch.context() as patched:
+        patched.setattr(policy, "_session", SimpleNamespace(run=lambda _names, _feed: answer))
+        with pytest.raises(PolicyOutputError, match=r"memory_out\[0\] is nan"):
+            policy.step(BLACK, BLACK, STILL, STILL)
+    assert policy.step(BLACK, BLACK, STILL, STILL).object_position[0] == 0.0
 
 
 def test_output_that_is_not_finite_is_refused_until_reset(tmp_path: Path) -> None:
