@@ -80,9 +80,7 @@ def _check(command: Arguments) -> None:
         raise ConfigurationError(f"--iterations is {command.iterations}; expected at least {least}")
     for workers in command.sample_factory_workers:
         if workers < 1 or command.num_envs < 1 or command.num_envs % (SPLITS * workers):
-            shared = (
-                f"a multiple of {SPLITS} × {workers}, for {workers} rollout workers with {SPLITS} parts each"
-            )
+            shared = f"a multiple of {SPLITS} parts × {workers} rollout workers of Sample Factory"
             raise ConfigurationError(f"--num-envs is {command.num_envs}; expected {shared}")
 
 

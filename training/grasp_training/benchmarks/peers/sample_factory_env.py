@@ -50,7 +50,7 @@ class GraspBatch(gymnasium.Env):
         self.observation_space = spaces.Dict({name: _any_number(shapes[name]) for name in job.groups})
         self.action_space = _any_number((NUM_ACTIONS,))
 
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[dict[str, torch.Tensor], dict]:
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[dict[str, Any], dict]:
         """Make the simulations, with episodes at random ages; see `gymnasium.Env`."""
         env = self._make(seed or 0)
         ages = torch.randint_like(env.episode_length_buf, high=env.max_episode_length)
@@ -79,7 +79,7 @@ def _any_number(shape: tuple[int, ...]) -> spaces.Box:
     return spaces.Box(-np.inf, np.inf, shape, np.float32)
 
 
-def _plain(observations: TensorDict) -> dict[str, torch.Tensor]:
+def _plain(observations: TensorDict) -> dict[str, Any]:
     return dict(observations.items())
 
 

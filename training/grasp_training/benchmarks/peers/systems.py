@@ -28,7 +28,11 @@ _PLACEMENTS: dict[str, tuple[str, ...]] = {
     "1:1 overlapped": ("--placement", "1:1", "--mode", "overlapped", "--env-blocks", "2"),
 }
 _END_S = 10.0
+"""s that a process has to end what it has started, before it is killed"""
 _SHOWN_LINES = 5
+
+Train = Callable[[Job, Path], Updates]
+"""Trains a job in processes of its own, with a folder to write into that is not there yet."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class System:
     """The system, `OURS` for ours."""
     setting: str
     """What is particular about this row."""
-    train: Callable[[Job, Path], Updates] | None
-    """Trains in processes of its own, with a folder to write into; none where the system is missing."""
+    train: Train | None
+    """How it trains; none where it is missing."""
     missing: str = ""
     """Why it is missing."""
 
@@ -54,11 +58,10 @@ def systems(sample_factory_python: Path | None, workers: Sequence[int], limit_s:
         limit_s: s, after which a training is ended.
     """
 
-    def alone(job: Job, folder: Path) -> Updates:
-        return _train_apart(Path(sys.executable), "rsl_rl_alone", job, folder, limit_s)
-
-    def ours(flags: tuple[str, ...]) -> Callable[[Job, Path], Updates]:
+    def ours(flags: tuple[str, ...]) -> Train:
         return lambda job, folder: _train_ours(flags, job, folder, limit_s)
+
+    alone = _apart(Path(sys.executable), "rsl_rl_alone", 1, limit_s)
 
     return [
         System("rsl_rl alone", "one process", alone),
@@ -69,19 +72,12 @@ def systems(sample_factory_python: Path | None, workers: Sequence[int], limit_s:
 
 def _sample_factory(python: Path | None, workers: Sequence[int], limit_s: float) -> list[System]:
     missing = why_missing(python)
-
-    def with_workers(count: int) -> System:
+    rows = []
+    for count in workers:
         setting = f"async, {count} rollout worker" + ("s" if count > 1 else "")
-        if missing or python is None:
-            return System("Sample Factory", setting, None, missing)
-
-        def train(job: Job, folder: Path) -> Updates:
-            job = replace(job, workers=count)
-            return _train_apart(python, "sample_factory_alone", job, folder, limit_s)
-
-        return System("Sample Factory", setting, train)
-
-    return [with_workers(count) for count in workers]
+        train = None if missing or python is None else _apart(python, "sample_factory_alone", count, limit_s)
+        rows.append(System("Sample Factory", setting, train, missing))
+    return rows
 
 
 def why_missing(python: Path | None) -> str:
@@ -96,13 +92,18 @@ def why_missing(python: Path | None) -> str:
     return "" if tried.returncode == 0 else f"not run: {python}: {tried.stderr.strip().splitlines()[-1]}"
 
 
-def _train_apart(python: Path, module: str, job: Job, folder: Path, limit_s: float) -> Updates:
-    folder.mkdir(parents=True)
-    source, result = folder / "job.json", folder / "result.json"
-    write_job(job, source)
-    command = [str(python), "-m", f"{_PACKAGE}.{module}", str(source), str(result)]
-    run_process(command, folder / "log.txt", limit_s)
-    return read_updates(result)
+def _apart(python: Path, module: str, workers: int, limit_s: float) -> Train:
+    """Return what trains in a process of its own, with so many rollout workers."""
+
+    def train(job: Job, folder: Path) -> Updates:
+        folder.mkdir(parents=True)
+        source, result = folder / "job.json", folder / "result.json"
+        write_job(replace(job, workers=workers), source)
+        command = [str(python), "-m", f"{_PACKAGE}.{module}", str(source), str(result)]
+        run_process(command, folder / "log.txt", limit_s)
+        return read_updates(result)
+
+    return train
 
 
 def _train_ours(flags: tuple[str, ...], job: Job, folder: Path, limit_s: float) -> Updates:
