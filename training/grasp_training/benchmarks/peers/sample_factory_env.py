@@ -69,9 +69,8 @@ class GraspBatch(gymnasium.Env):
         """Draw nothing."""
 
     def _make(self, number: int) -> GraspEnv:
-        """Make the environments of this number, in a worker that shares the cores with the others."""
-        job = self._job
-        threads = max(1, len(os.sched_getaffinity(0)) // job.workers)
+        """Make the environments of this number, with a thread for each core that this worker was given."""
+        job, threads = self._job, len(os.sched_getaffinity(0))
         return make_env(job.task(threads), self.num_agents, job.groups, "training", job.seed + number)
 
 
