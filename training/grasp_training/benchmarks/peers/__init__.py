@@ -25,13 +25,14 @@ lives in a virtual environment of its own, together with our packages, which wor
 
     python3.11 -m venv peers-env
     peers-env/bin/pip install torch==2.13.0
-    peers-env/bin/pip install sample-factory==2.1.1 mujoco==4.0.0 mujoco-warp==4.0.0 warp-lang==1.19.0 \\
-        rsl-rl-lib==5.5.1 tensordict==0.15.3 \\
+    peers-env/bin/pip install --only-binary :all: sample-factory==2.1.1 mujoco==4.0.0 \\
+        mujoco-warp==4.0.0 warp-lang==1.19.0 rsl-rl-lib==5.5.1 tensordict==0.15.3 \\
         -e ros2_ws/src/grasp_description -e ros2_ws/src/grasp_policy -e training
     python -m grasp_training.benchmarks.peers --output peers --sample-factory-python peers-env/bin/python
 
-Versions are those of constraints.txt, but for numpy; every training's are written beside its figures. Nothing
-of Sample Factory had to be changed.
+Versions are those of constraints.txt, but for numpy; every training's are written beside its figures.
+`--only-binary` keeps pip from building older releases as it looks for versions that agree. Nothing of Sample
+Factory had to be changed.
 """
 
 from grasp_training.benchmarks.peers.job import Job, Updates, steps_per_s
