@@ -16,6 +16,7 @@ from grasp_training.tasks import CurriculumConfig, TaskConfig, make_env
 QUANTILE, MARGIN = 0.9999, 1.5
 """What is reserved is this quantile of what was wanted, times this margin."""
 _PLENTY = {"contacts": 400.0, "contacts_of_one": 400, "constraint_rows": 1200}
+_TOLD_EVERY_STEPS = 10
 _SHOWN = (0.5, 0.9, 0.99, QUANTILE)
 
 
@@ -48,8 +49,13 @@ class MeasuredDemand:
         return json.dumps(asdict(self) | {"quantile": QUANTILE, "margin": MARGIN}, indent=2)
 
 
+def _tell(text: str) -> None:
+    """Print at once, into a file too: a first run compiles for minutes, and must not look as if it hung."""
+    print(text, flush=True)
+
+
 def measure_demand(
-    task: TaskConfig, num_envs: int, steps: int, report: Callable[[str], Any] = print
+    task: TaskConfig, num_envs: int, steps: int, report: Callable[[str], Any] = _tell
 ) -> MeasuredDemand:
     """Step the task under motions with many contacts: half of the hands grasp and lift, the others rummage.
 
@@ -68,6 +74,7 @@ def measure_demand(
         warp=replace(task.warp, **_PLENTY),
         curriculum=CurriculumConfig(start_level=1.0, step=0.0),
     )
+    report(f"{num_envs} environments on {task.warp.device}; kernels never run before are compiled first …")
     env = make_env(task, num_envs, ("proprioception", "privileged"), "training", 0)
     simulator = env.simulator
     assert isinstance(simulator, MujocoWarpSimulator)
@@ -81,7 +88,7 @@ def measure_demand(
         wanted = simulator.demand()
         contacts.append(wanted.contacts.cpu().double())
         rows.append(wanted.rows.cpu().double())
-        if step % 30 == 29:
+        if step % _TOLD_EVERY_STEPS == _TOLD_EVERY_STEPS - 1:
             report(f"{step + 1} of {steps} control steps")
     return MeasuredDemand(
         num_envs,
