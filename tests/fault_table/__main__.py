@@ -1,0 +1,58 @@
+"""Runs every fault, or those whose names hold given words: ``python -m fault_table``."""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from fault_table.bench import Bench, NotMovingError
+from fault_table.faults import FAULTS, Fault
+from fault_table.table import write_table
+from fault_table.trial import Outcome, run_trial
+
+_DOMAIN = 1 + os.getpid() % 100
+
+
+def run_all(faults: list[Fault], folder: Path) -> list[Outcome]:
+    """Run these faults one after the other on one graph; says what came of each."""
+    outcomes = []
+    with Bench(folder, _DOMAIN) as bench:
+        for fault in faults:
+            began_s = time.monotonic()
+            outcome = run_trial(bench, fault)
+            outcomes.append(outcome)
+            verdict = "; ".join(outcome.wrong) or "as expected"
+            took_s = time.monotonic() - began_s
+            print(f"{fault.name}: {outcome.did} | {verdict} ({took_s:.0f} s)", flush=True)
+    return outcomes
+
+
+def main() -> int:
+    """Entry point; 0 if all is as expected, 1 if not, 2 for wrong arguments."""
+    parser = argparse.ArgumentParser(prog="fault_table", description=__doc__)
+    parser.add_argument("words", nargs="*", help="words that a fault's name has to hold; none: all faults")
+    parser.add_argument("--write", type=Path, help="Markdown file to write the table into, between markers")
+    parser.add_argument("--keep", type=Path, help="folder for the nodes' logs (default: a temporary one)")
+    asked = parser.parse_args()
+    faults = [one for one in FAULTS if all(word in one.name for word in asked.words)]
+    if not faults:
+        parser.error(f"no fault's name holds {asked.words}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = asked.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            outcomes = run_all(faults, folder)
+        except (NotMovingError, TimeoutError) as error:
+            print(f"fault_table: {error}", file=sys.stderr)
+            return 1
+    if asked.write is not None:
+        write_table(asked.write, outcomes)
+    wrong = [one.fault.name for one in outcomes if one.wrong]
+    print(f"{len(outcomes) - len(wrong)} of {len(outcomes)} as expected")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
