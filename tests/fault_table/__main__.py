@@ -11,14 +11,15 @@ from fault_table.bench import Bench, NotMovingError
 from fault_table.faults import FAULTS, Fault
 from fault_table.table import write_table
 from fault_table.trial import Outcome, run_trial
+from grasp_bringup.graph import ALONE
 
 _DOMAIN = 1 + os.getpid() % 100
 
 
-def run_all(faults: list[Fault], folder: Path) -> list[Outcome]:
+def run_all(faults: list[Fault], folder: Path, limit_s: float) -> list[Outcome]:
     """Run these faults one after the other on one graph; says what came of each."""
     outcomes = []
-    with Bench(folder, _DOMAIN) as bench:
+    with Bench(folder, _DOMAIN, limit_s) as bench:
         for fault in faults:
             began_s = time.monotonic()
             outcome = run_trial(bench, fault)
@@ -35,7 +36,11 @@ def main() -> int:
     parser.add_argument("words", nargs="*", help="words that a fault's name has to hold; none: all faults")
     parser.add_argument("--write", type=Path, help="Markdown file to write the table into, between markers")
     parser.add_argument("--keep", type=Path, help="folder for the nodes' logs (default: a temporary one)")
+    help_limit = "s of wall time that the simulator waits for an answer (default: 0.6); more where it is busy"
+    parser.add_argument("--limit-s", type=float, default=0.6, help=help_limit)
     asked = parser.parse_args()
+    for name, value in ALONE.items():
+        os.environ.setdefault(name, value)
     faults = [one for one in FAULTS if all(word in one.name for word in asked.words)]
     if not faults:
         parser.error(f"no fault's name holds {asked.words}")
@@ -43,7 +48,7 @@ def main() -> int:
         folder = asked.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            outcomes = run_all(faults, folder)
+            outcomes = run_all(faults, folder, asked.limit_s)
         except (NotMovingError, TimeoutError) as error:
             print(f"fault_table: {error}", file=sys.stderr)
             return 1

@@ -33,11 +33,13 @@ class Bench:
     Args:
         folder: for files
         domain: ROS domain
+        limit_s: s of wall time that the simulator waits for an answer before it goes on without: on a busy
+            machine more, that only what is injected stops the robot
     """
 
-    def __init__(self, folder: Path, domain: int) -> None:
+    def __init__(self, folder: Path, domain: int, limit_s: float = 0.6) -> None:
         policy = write_stand_in(folder, turn_rad_s=TURN_RAD_S, nan_on_white=True, bends_finger=True)
-        self.processes = Processes(folder, policy, domain)
+        self.processes = Processes(folder, policy, domain, limit_s)
         # The clock has a participant of its own: it goes on when drivers and cameras leave the domain.
         self.clock = Relay(domain, ["clock"])
         self.robot = Relay(domain, [one.name for one in CHANNELS if one.name != "clock"])
@@ -116,14 +118,20 @@ class Bench:
         until(lambda: len(self.watcher.words) > heard, "another state than before")
 
     def stop(self) -> None:
-        """Bring the task node to rest."""
-        if not self.resting:
-            self.watcher.trigger("/grasp/stop")
-            until(lambda: self.resting, "the state stopped")
+        """Bring task node and robot to rest."""
+        heard = self.watcher
+        # A task node that was started again rests, while the robot may move.
+        if not self.resting or heard.control_word == "armed":
+            heard.trigger("/grasp/stop")
+            until(lambda: self.resting and heard.control_word != "armed", "the state stopped")
 
     def heal(self) -> None:
         """Nothing is spoiled any more, and every node runs."""
         self.clock.tamper({})
         self.robot.tamper({})
-        for name in self.processes.dead():
+        heard = len(self.watcher.words)
+        dead = self.processes.dead()
+        for name in dead:
             self.processes.start(name)
+        if "grasp_task" in dead:
+            until(lambda: len(self.watcher.words) > heard, "the task node to speak")

@@ -178,8 +178,8 @@ NODES = (
     _holds("grasp_policy killed", "2", Kill("grasp_policy")),
     _holds("grasp_policy killed and started again at once", "2, 3", Kill("grasp_policy", restart=True)),
     Fault(
-        "grasp_control stopped (SIGSTOP) for 3 s",
-        Pause("grasp_control", 3.0),
+        "grasp_control stopped (SIGSTOP) for 0.5 s of the clock",
+        Pause("grasp_control", clock_s=0.5),
         "2, 3",
         Expected.HOLDS,
         remark="while it stands still nothing is commanded; it holds as it wakes",
@@ -198,9 +198,23 @@ NODES = (
         Expected.ENDS,
         remark="it comes back unconfigured",
     ),
-    _goes_on("grasp_task stopped (SIGSTOP) for 2 s", "–", Pause("grasp_task", 2.0), "it only asks"),
     _goes_on(
-        "grasp_sim stopped (SIGSTOP) for 2 s", "2", Pause("grasp_sim", 2.0), "its clock stood still as well"
+        "grasp_task stopped (SIGSTOP) for 0.5 s of the clock",
+        "–",
+        Pause("grasp_task", clock_s=0.5),
+        "it only asks",
+    ),
+    _goes_on(
+        "grasp_task killed, started again later",
+        "–",
+        Kill("grasp_task"),
+        "on a robot runner or launch file end all; here it comes back idle, and /grasp/stop stops the robot",
+    ),
+    _goes_on(
+        "grasp_sim stopped (SIGSTOP) for 2 s of wall time",
+        "2",
+        Pause("grasp_sim", for_s=2.0),
+        "its clock stood still as well",
     ),
     Fault("grasp_sim killed (clock, drivers, cameras)", Kill("grasp_sim"), "2, 3", Expected.ENDS),
     _holds("drivers and cameras leave the ROS domain and come back", "2, 3, 7, 8", RobotLeaves()),

@@ -51,19 +51,22 @@ class Spoil:
 
 @dataclass(frozen=True)
 class Pause:
-    """A node's process is stopped by SIGSTOP, and goes on later."""
+    """A node's process is stopped by SIGSTOP, and goes on when the robot stands, or as said."""
 
     node: str
     """name of the node"""
     for_s: float = 0.0
-    """s of wall time until it goes on; 0: when the robot stands"""
+    """s of wall time until it goes on"""
+    clock_s: float = 0.0
+    """s of the simulator's clock until it goes on"""
 
     def begin(self, bench: Bench) -> int:
         """Stop it."""
         bench.processes.send(self.node, signal.SIGSTOP)
-        good_ns = bench.watcher.accepted[-1]
-        if self.for_s:
+        good_ns, now_ns = bench.watcher.accepted[-1], bench.clock.now_ns
+        if self.for_s or self.clock_s:
             time.sleep(self.for_s)
+            until(lambda: bench.clock.now_ns >= now_ns + 1e9 * self.clock_s, "the clock to go on")
             bench.processes.send(self.node, signal.SIGCONT)
         return good_ns
 
@@ -144,5 +147,6 @@ class NoSuchProvider:
 
     @staticmethod
     def _ask(bench: Bench, providers: list[str]) -> None:
-        assert bench.watcher.change_state("grasp_policy", Transition.TRANSITION_CLEANUP)
+        cleanup = Transition.TRANSITION_CLEANUP
+        until(lambda: bench.watcher.change_state("grasp_policy", cleanup), "the policy node to be inactive")
         bench.watcher.set_texts("grasp_policy", "providers", providers)

@@ -12,12 +12,16 @@ from grasp_bringup.graph import NodeProcess, SimArguments, sim_graph
 from grasp_bringup.supervisor import child_environment
 from grasp_bringup.tether import die_with_parent
 
+SOON_LOST = "grasp_policy"
+"""node that the others forget soon when it is silent"""
+_PATIENCE = 7.0
+"""s that the task node waits for who is silent, in limits of the simulator's waits"""
 _PARAMETERS = """
 /grasp_sim:
   ros__parameters:
     # A silent partner is to be given up soon: three of these pass before time goes on.
-    command_limit_s: 0.6
-    target_limit_s: 0.6
+    command_limit_s: {limit_s}
+    target_limit_s: {limit_s}
     idle_wait_s: 0.004
 /grasp_task:
   ros__parameters:
@@ -25,8 +29,8 @@ _PARAMETERS = """
     resume_after_fault: false
     episode_length_s: 100.0
     score_source: ""
-    stand_down_limit_s: 4.0
-    clock_stall_limit_s: 4.0
+    stand_down_limit_s: {patience_s}
+    clock_stall_limit_s: {patience_s}
 """
 _SHORT_LEASE = """<?xml version="1.0" encoding="UTF-8" ?>
 <profiles xmlns="http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles">
@@ -48,11 +52,13 @@ class Processes:
         folder: for parameters and logs
         policy: policy file
         domain: ROS domain
+        limit_s: s of wall time that the simulator waits for an answer before it goes on without
     """
 
-    def __init__(self, folder: Path, policy: Path, domain: int) -> None:
+    def __init__(self, folder: Path, policy: Path, domain: int, limit_s: float) -> None:
         parameters, profile = folder / "faults.yaml", folder / "short_lease.xml"
-        parameters.write_text(_PARAMETERS, encoding="utf-8")
+        told = _PARAMETERS.format(limit_s=limit_s, patience_s=_PATIENCE * limit_s)
+        parameters.write_text(told, encoding="utf-8")
         profile.write_text(_SHORT_LEASE, encoding="utf-8")
         arguments = SimArguments(
             episodes=0,
@@ -64,10 +70,8 @@ class Processes:
         graph = sim_graph(arguments)
         self._nodes = {one.name: _behind_relay(one) for one in graph.processes}
         environment = child_environment(graph.environment, list(self._nodes))
-        self._environment = environment | {
-            "ROS_DOMAIN_ID": str(domain),
-            "FASTRTPS_DEFAULT_PROFILES_FILE": str(profile),
-        }
+        self._environment = environment | {"ROS_DOMAIN_ID": str(domain)}
+        self._profile = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(profile)}
         self._folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -78,13 +82,14 @@ class Processes:
 
     def start(self, name: str) -> None:
         """Start a node that does not run."""
+        profile = self._profile if name == SOON_LOST else {}
         with (self._folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
                 self._nodes[name].command(sys.executable),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env=self._environment | profile,
                 # Whoever forks here has threads; the hook takes no lock that one of them could hold.
                 preexec_fn=die_with_parent,  # noqa: PLW1509
             )

@@ -21,7 +21,7 @@ from fault_table.judging import Command
 from fault_table.relay import Spinner
 from fault_table.tampering import nanoseconds
 
-PATIENCE_S = 120.0
+PATIENCE_S = 400.0
 """s of wall time for anything here: a machine may be busy with other things"""
 _LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _ALL = QoSProfile(depth=1000)
