@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fault_table.bench import Bench, NotMovingError
@@ -16,18 +17,23 @@ from grasp_bringup.graph import ALONE
 _DOMAIN = 1 + os.getpid() % 100
 
 
-def run_all(faults: list[Fault], folder: Path, limit_s: float) -> list[Outcome]:
-    """Run these faults one after the other on one graph; says what came of each."""
-    outcomes = []
-    with Bench(folder, _DOMAIN, limit_s) as bench:
-        for fault in faults:
-            began_s = time.monotonic()
-            outcome = run_trial(bench, fault)
-            outcomes.append(outcome)
-            verdict = "; ".join(outcome.wrong) or "as expected"
-            took_s = time.monotonic() - began_s
-            print(f"{fault.name}: {outcome.did} | {verdict} ({took_s:.0f} s)", flush=True)
-    return outcomes
+def run_all(faults: Sequence[Fault], folder: Path, limit_s: float) -> Iterator[Outcome]:
+    """Run these faults one after the other; a graph that cannot go on is followed by a new one."""
+    left = list(faults)
+    while left:
+        with Bench(folder, _DOMAIN, limit_s) as bench:
+            alive = True
+            while left and alive:
+                fault = left.pop(0)
+                began_s = time.monotonic()
+                try:
+                    outcome = run_trial(bench, fault)
+                except (NotMovingError, TimeoutError) as error:
+                    outcome, alive = Outcome(fault, did="was lost sight of", wrong=[str(error)]), False
+                verdict = "; ".join(outcome.wrong) or "as expected"
+                took_s = time.monotonic() - began_s
+                print(f"{fault.name}: {outcome.did} | {verdict} ({took_s:.0f} s)", flush=True)
+                yield outcome
 
 
 def main() -> int:
@@ -47,13 +53,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            outcomes = run_all(faults, folder, asked.limit_s)
-        except (NotMovingError, TimeoutError) as error:
-            print(f"fault_table: {error}", file=sys.stderr)
-            return 1
-    if asked.write is not None:
-        write_table(asked.write, outcomes)
+        outcomes: list[Outcome] = []
+        for outcome in run_all(faults, folder, asked.limit_s):
+            outcomes.append(outcome)
+            # After each: what was seen is kept, however the run ends.
+            if asked.write is not None:
+                write_table(asked.write, outcomes)
     wrong = [one.fault.name for one in outcomes if one.wrong]
     print(f"{len(outcomes) - len(wrong)} of {len(outcomes)} as expected")
     return 1 if wrong else 0

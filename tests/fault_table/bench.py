@@ -43,6 +43,8 @@ class Bench:
         # The clock has a participant of its own: it goes on when drivers and cameras leave the domain.
         self.clock = Relay(domain, ["clock"])
         self.robot = Relay(domain, [one.name for one in CHANNELS if one.name != "clock"])
+        self.notes: list[str] = []
+        """what an injection has to say about the present trial"""
         self._domain = domain
         self._started_at = 0
         self.judged_from = 0

@@ -14,6 +14,8 @@ from fault_table.watching import until
 
 _POLICY_ALONE = "/policy/object_position"
 """a topic that nobody but the policy node publishes"""
+_FOUND_S = 30.0
+"""s of wall time in which discovery should find a node again"""
 _CPU = "CPUExecutionProvider"
 
 
@@ -124,7 +126,11 @@ class PolicyIsLost:
     def end(self, bench: Bench) -> None:
         """Let it go on until it is found."""
         bench.processes.send("grasp_policy", signal.SIGCONT)
-        until(lambda: bench.watcher.node.count_publishers(_POLICY_ALONE), "the policy node to be found")
+        try:
+            until(lambda: bench.watcher.node.count_publishers(_POLICY_ALONE), "it to be found", _FOUND_S)
+        except TimeoutError:
+            bench.notes.append(f"not found again in {_FOUND_S:g} s, so it was killed and started again")
+            bench.processes.kill("grasp_policy")
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ def run_trial(bench: Bench, fault: Fault) -> Outcome:
         NotMovingError: it could not be brought to move.
     """
     outcome = Outcome(fault)
+    bench.notes.clear()
     bench.get_moving()
     before = _mark(bench)
     good_ns = fault.injection.begin(bench)
@@ -71,6 +72,7 @@ def run_trial(bench: Bench, fault: Fault) -> Outcome:
         bench.stop()
     bench.get_moving()
     _check_limits(bench, outcome)
+    outcome.did = "; ".join([outcome.did, *bench.notes])
     return outcome
 
 
