@@ -14,7 +14,7 @@ RESTING_WORDS = frozenset({"idle", "stopped", "fault"})
 ACTING_WORDS = frozenset({"grasp", "lift", "hold"})
 TURN_RAD_S = 0.3
 """speed at which the stand-in policy turns the arm's first joint and bends a finger"""
-_STEPS_BEFORE = 15
+_STEPS_BEFORE = 8
 """steps of the policy before anything is done to it"""
 _ATTEMPTS = 3
 _FAR_RAD = 1.2

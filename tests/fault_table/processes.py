@@ -22,7 +22,8 @@ _PARAMETERS = """
     # A silent partner is to be given up soon: three of these pass before time goes on.
     command_limit_s: {limit_s}
     target_limit_s: {limit_s}
-    idle_wait_s: 0.004
+    # While nobody is waited for, time goes slowly: the machine is needed elsewhere.
+    idle_wait_s: 0.02
 /grasp_task:
   ros__parameters:
     # As on a robot: nothing goes on by itself after a fault. Nothing ends the episode but the fault.
