@@ -34,6 +34,8 @@ class Fault:
     """what the robot is to do"""
     bounded: bool = False
     """whether a promise bounds the time to hold: 100 ms and one control period"""
+    steps: int = 10
+    """accepted targets by which a robot that is to go on has gone on"""
     clock_offset_s: float = 0.0
     """by how much the nodes' clock differs from the simulator's while it lasts"""
     remark: str = ""
@@ -45,8 +47,8 @@ def _holds(name: str, promise: str, injection: Injection, **more) -> Fault:
     return Fault(name, injection, promise, Expected.HOLDS, bounded=True, **more)
 
 
-def _goes_on(name: str, promise: str, injection: Injection, remark: str) -> Fault:
-    return Fault(name, injection, promise, Expected.GOES_ON, remark=remark)
+def _goes_on(name: str, promise: str, injection: Injection, remark: str, **more) -> Fault:
+    return Fault(name, injection, promise, Expected.GOES_ON, remark=remark, **more)
 
 
 def _both_eyes(make) -> Spoil:
@@ -171,6 +173,7 @@ TARGETS = (
         "5",
         Spoil({"targets": lambda _: spoilt.into_the_table}),
         "stopped short of it",
+        steps=45,
     ),
 )
 NODES = (

@@ -7,11 +7,10 @@ from fault_table.bench import ACTING_WORDS, Bench
 from fault_table.faults import Expected, Fault
 from fault_table.judging import COMMAND_PERIOD_S, motions, stood_at, violations
 from fault_table.watching import ControlStatus, until
+from grasp_task.episode import Step
 
 BOUND_S = 0.1 + 1 / 30
 """the longest time to hold that promises allow: the time-out and one control period"""
-_STEPS = 10
-"""accepted targets by which a robot has gone on"""
 _QUIET_S = 0.4
 _LINGER_S = 1.0
 """s of wall time, the fault being undone, in which nothing is asked for"""
@@ -98,7 +97,8 @@ def _see_hold(bench: Bench, fault: Fault, outcome: Outcome, before: _Mark, good_
         outcome.wrong.append("it never stood")
     stopping_s = 0.0 if stood is None else (stood - hold) * COMMAND_PERIOD_S
     outcome.motions = motions(window, hold)
-    outcome.did = f"held ({status.reason}), stood {1e3 * stopping_s:.0f} ms later"
+    stopped = f"stood {1e3 * stopping_s:.0f} ms later" if stopping_s else "standing already"
+    outcome.did = f"held ({status.reason}), {stopped}"
     if fault.bounded and not outcome.hold_s <= BOUND_S + _ROUNDING_S:
         outcome.wrong.append(f"held after {outcome.hold_s:.3f} s; at most {BOUND_S:.3f} s are promised")
 
@@ -106,11 +106,13 @@ def _see_hold(bench: Bench, fault: Fault, outcome: Outcome, before: _Mark, good_
 def _see_going_on(bench: Bench, fault: Fault, outcome: Outcome, before: _Mark, _good_ns: int) -> None:
     heard = bench.watcher
     until(
-        lambda: len(heard.accepted) >= before.accepted + _STEPS or heard.control_word != "armed",
+        lambda: len(heard.accepted) >= before.accepted + fault.steps or heard.control_word != "armed",
         "targets to be accepted",
     )
     if heard.control_word != "armed":
         outcome.wrong.append(f"went to {heard.control_word}: {heard.statuses[-1].reason}")
+    told = len(heard.statuses)
+    until(lambda: len(heard.statuses) > told, "diagnostics")
     counted = _counted(heard.statuses, before)
     outcome.did = f"went on{counted}"
     fault.injection.end(bench)
@@ -121,7 +123,8 @@ def _see_end(bench: Bench, fault: Fault, outcome: Outcome, before: _Mark, _good_
     heard = bench.watcher
     heard.quiet(_QUIET_S)
     ended = len(heard.commands)
-    until(lambda: bench.resting, "the task node to notice")
+    # Until it is disarmed, a command node whose clock comes back still has to decelerate.
+    until(lambda: bench.resting and heard.step == Step.FAULT.value, "the task node to stand down")
     _rest(bench, fault)
     outcome.motions = len(heard.commands) - ended
     outcome.did = f"commands ended; the task node: {bench.watcher.complaints['grasp_task: episode']}"

@@ -51,6 +51,7 @@ class Watcher:
         accepted: stamps of /control/accepted_target in ns
         statuses: of the command node on /diagnostics
         complaints: newest message on /diagnostics, by name of the status
+        step: where the task node says on /diagnostics that it is
     """
 
     def __init__(self, domain: int) -> None:
@@ -60,6 +61,7 @@ class Watcher:
         self.accepted: list[int] = []
         self.statuses: list[ControlStatus] = []
         self.complaints: dict[str, str] = {}
+        self.step = ""
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain)
         self.node = rclpy.create_node("watcher", context=self._context)
@@ -150,8 +152,10 @@ class Watcher:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             self.complaints[status.name] = status.message
+            values = {one.key: one.value for one in status.values}
+            if status.name == "grasp_task: episode":
+                self.step = values["step"]
             if status.name.startswith("grasp_control"):
-                values = {one.key: one.value for one in status.values}
                 told = nanoseconds(message.header.stamp), values["state"], values["reason"]
                 self.statuses.append(ControlStatus(*told, values))
 
