@@ -49,7 +49,7 @@ ROS_DOMAIN_ID := $(ROS_DOMAIN_ID)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sim test lint typecheck colcon venv clean distclean
+.PHONY: help sim test faults lint typecheck colcon venv clean distclean
 
 # An environment knows the absolute path of its repository: after a move, install again.
 $(shell for venv in .venv .venv-sim; do \
@@ -70,6 +70,10 @@ sim: .venv-sim/.stamp-packages ## Run grasping episodes in simulation over ROS 2
 
 test: lint ## Lint, then run every test
 	@AMENT_PREFIX_PATH="$(CURDIR)/.venv" .venv/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+faults: .venv/.stamp-packages ## Inject every fault into the running graph, and write the table of FAULTS.md
+	@AMENT_PREFIX_PATH="$(CURDIR)/.venv" PYTHONPATH=tests .venv/bin/python -m fault_table \
+		--write ros2_ws/src/grasp_bringup/FAULTS.md
 
 lint: .venv/.stamp-packages ## Check style with ruff
 	@.venv/bin/ruff check .

@@ -178,6 +178,8 @@ class CommandCore:
     ) -> Answer:
         """Take a target, if it is sound, fresh and newer than any before it."""
         self._note_time(now_s)
+        # A process that stood still meets the next target before its next tick: the watchdog comes first.
+        self._watch_targets(now_s)
         reason, clipped = self._why_not_fresh(stamp_s, now_s), 0
         if not reason:
             try:
@@ -330,10 +332,14 @@ class CommandCore:
                 self._silence_at_rest = True
         if self.state is not State.ARMED:
             return
+        self._watch_targets(now_s)
+        if self._lags(now_s):
+            self._hold(Cause.TRACKING)
+
+    def _watch_targets(self, now_s: float) -> None:
+        """Stop the robot when the last target is too old."""
         if self._aimed and not self.target_age_s(now_s) <= self.config.target_timeout_s:
             self._hold(Cause.TARGET)
-        elif self._lags(now_s):
-            self._hold(Cause.TRACKING)
 
     def _lags(self, now_s: float) -> bool:
         """Whether an arm joint has been too far from its command for too long."""

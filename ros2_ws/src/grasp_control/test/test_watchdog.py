@@ -1,8 +1,11 @@
 """Age by clock and by ticks, and clocks that step back."""
 
 import numpy as np
+import pytest
 
+from grasp_control.safety import CommandCore, State
 from grasp_control.watchdog import Clock, Freshness
+from grasp_description.robot import HOME_POSITION, JOINT_NAMES
 
 
 def test_what_never_came_is_infinitely_old():
@@ -41,3 +44,35 @@ def test_a_clock_being_disciplined_does_not_step_back():
 def test_a_reading_that_is_no_number_counts_as_a_step_back():
     clock = Clock()
     assert [clock.steps_back(t) for t in (1.0, float("nan"), float("inf"), 1.1)] == [False, True, True, False]
+
+
+def holds_after_standing_still(make):
+    """The process is stopped for a while, and finds a new measurement and target before its next tick."""
+    bench = make()
+    bench.arm()
+    bench.step()
+    joint = np.eye(len(JOINT_NAMES))[3]
+    bench.run(0.5, lambda time_s: HOME_POSITION + time_s * joint)
+    bench.now_s += 0.5
+    bench.measure()
+    assert not bench.aim(HOME_POSITION + 0.6 * joint)
+    bench.step()
+    assert (bench.core.state, bench.core.reason) == (State.HOLDING, "no fresh target")
+
+
+def test_a_core_that_stood_still_holds_though_a_new_target_waits(make_bench):
+    holds_after_standing_still(make_bench)
+
+
+def test_a_core_that_looks_at_the_age_of_targets_at_ticks_alone(make_bench, monkeypatch):
+    accept, watch = CommandCore.accept_target, CommandCore._watch_targets
+
+    def unwatched(self, *arguments):
+        monkeypatch.setattr(CommandCore, "_watch_targets", lambda _self, _now_s: None)
+        answer = accept(self, *arguments)
+        monkeypatch.setattr(CommandCore, "_watch_targets", watch)
+        return answer
+
+    monkeypatch.setattr(CommandCore, "accept_target", unwatched)
+    with pytest.raises(AssertionError):
+        holds_after_standing_still(make_bench)
