@@ -72,6 +72,8 @@ def test_an_arming_after_commands_that_were_cut_off_in_motion_begins_a_sequence(
 def test_a_jump_at_rest_without_a_pause_is_no_arming():
     commands = [*ramp(0.3, 60), *(command(tick, 0.5) for tick in range(60, 70))]
     assert violations(commands) != []
+    assert violations(commands, armed_ns=[59 * PERIOD_NS]) == [], "unless it is known that it was armed"
+    assert violations(commands, armed_ns=[40 * PERIOD_NS]) != []
 
 
 def test_motion_after_the_robot_stood_is_counted_and_slowing_down_is_not():

@@ -30,32 +30,39 @@ class Command:
         return not np.any(self.velocity)
 
 
-def sequences(commands: Sequence[Command]) -> list[Sequence[Command]]:
-    """The commands, cut where the robot was armed: after a pause, at rest, elsewhere than it was before or
-    cut off in motion.
+def sequences(commands: Sequence[Command], armed_ns: Sequence[int] = ()) -> list[Sequence[Command]]:
+    """The commands, cut where the robot was armed: at rest, after a pause or where an arming is known of, and
+    elsewhere than it was before or cut off in motion.
 
     Args:
         commands: in the order in which they came, the first at rest
+        armed_ns: times of armings, in the order in which they came
     """
-    begins = [place for place in range(1, len(commands)) if _begins(commands[place - 1], commands[place])]
+    begins = []
+    for place, (before, command) in enumerate(pairwise(commands), 1):
+        # While the simulator's clock waits, the robot may be armed between a tick and the next.
+        armed = any(before.stamp_ns <= time_ns <= command.stamp_ns for time_ns in armed_ns)
+        if (armed or _paused(before, command)) and command.at_rest and _elsewhere(before, command):
+            begins.append(place)
     return [commands[begin:end] for begin, end in pairwise([0, *begins, len(commands)]) if end > begin]
 
 
-def _begins(before: Command, command: Command) -> bool:
-    """Whether a command begins a sequence; a robot that only stood for a while goes on with its own."""
-    since_s = 1e-9 * (command.stamp_ns - before.stamp_ns)
-    paused = not 0.0 < since_s < 1.5 * COMMAND_PERIOD_S
-    elsewhere = not before.at_rest or not np.array_equal(before.position, command.position)
-    return paused and command.at_rest and elsewhere
+def _paused(before: Command, command: Command) -> bool:
+    return not 0.0 < 1e-9 * (command.stamp_ns - before.stamp_ns) < 1.5 * COMMAND_PERIOD_S
 
 
-def violations(commands: Sequence[Command]) -> list[Violation]:
-    """All that is outside a joint's limits of position, velocity, acceleration and jerk."""
+def _elsewhere(before: Command, command: Command) -> bool:
+    """Whether a command at rest does not go on where the one before it left the robot."""
+    return not before.at_rest or not np.array_equal(before.position, command.position)
+
+
+def violations(commands: Sequence[Command], armed_ns: Sequence[int] = ()) -> list[Violation]:
+    """All that is outside a joint's limits of position, velocity, acceleration and jerk; see `sequences`."""
     limits = joint_limits()
     rates = (limits.velocity, limits.acceleration, limits.jerk)
     checker = SequenceChecker(limits.lower, limits.upper, *rates, COMMAND_PERIOD_S)
     found: list[Violation] = []
-    for sequence in sequences(commands):
+    for sequence in sequences(commands, armed_ns):
         found += checker.check(np.array([command.position for command in sequence]))
     return found
 

@@ -167,7 +167,7 @@ def _counted(statuses: list[ControlStatus], before: _Mark) -> str:
 def _check_limits(bench: Bench, outcome: Outcome) -> None:
     """Judge every command since the robot last stood disarmed before the fault."""
     heard, begin = bench.watcher, bench.judged_from
-    found = violations(heard.commands[begin:])
+    found = violations(heard.commands[begin:], heard.armings())
     outcome.outside = len({one.index for one in found})
     if found:
         outcome.wrong.append(f"{outcome.outside} commands outside limits, the first: {found[0]}")

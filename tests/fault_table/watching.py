@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,11 @@ class Watcher:
     def speed_rad_s(self) -> float:
         """Largest speed that the newest command asks for."""
         return float(np.abs(self.commands[-1].velocity).max()) if self.commands else 0.0
+
+    def armings(self) -> list[int]:
+        """Times in ns at which the command node was armed, by its clock."""
+        both = pairwise(list(self.statuses))
+        return [after.stamp_ns for before, after in both if before.state != "armed" == after.state]
 
     def quiet(self, for_s: float) -> None:
         """Wait until no command has come for so long (wall time)."""
