@@ -143,7 +143,7 @@ WATCHING = (
         "self._hold(cause)\n                self._silence_at_rest = True\n        if self.state",
         "self._hold(cause)\n        if self.state",
     ),
-    core(4, "distance of arm and command", "elif self._lags(now_s):", "elif False:"),
+    core(4, "distance of arm and command", "if self._lags(now_s):", "if False:"),
     core(
         4,
         "grace of that distance runs out",

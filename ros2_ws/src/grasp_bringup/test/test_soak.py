@@ -80,10 +80,12 @@ def test_a_run_that_fails_at_its_end_is_not_sound():
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_is_that_of_the_children_by_module():
     child = subprocess.Popen(
-        [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1"], stderr=subprocess.DEVNULL
+        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"], stdout=subprocess.PIPE
     )
     try:
+        assert child.stdout is not None
+        assert b"Serving" in child.stdout.readline()
         assert memory_of_children(os.getpid())["http"] > 1000
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
