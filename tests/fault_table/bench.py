@@ -1,6 +1,7 @@
 """The running graph and all that can be done to it."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -12,11 +13,14 @@ from fault_table.watching import PATIENCE_S, Watcher, until
 
 RESTING_WORDS = frozenset({"idle", "stopped", "fault"})
 ACTING_WORDS = frozenset({"grasp", "lift", "hold"})
+_COMMANDING_WORDS = frozenset({"armed", "holding"})
 TURN_RAD_S = 0.3
 """speed at which the stand-in policy turns the arm's first joint and bends a finger"""
 _STEPS_BEFORE = 8
 """steps of the policy before anything is done to it"""
 _ATTEMPTS = 3
+_STAND_DOWN_S = 20.0
+"""s of wall time that standing down may take"""
 _FAR_RAD = 1.2
 """turn of the arm's first joint from which on it is brought home first"""
 _QUIET_S = 0.15
@@ -121,11 +125,17 @@ class Bench:
 
     def stop(self) -> None:
         """Bring task node and robot to rest."""
-        heard = self.watcher
-        # A task node that was started again rests, while the robot may move.
-        if not self.resting or heard.control_word == "armed":
-            heard.trigger("/grasp/stop")
-            until(lambda: self.resting and heard.control_word != "armed", "the state stopped")
+        for _ in range(_ATTEMPTS):
+            if self._stands_down():
+                return
+            self.watcher.trigger("/grasp/stop")
+            # A task node that was just started may not have found the others yet: it is asked again.
+            with suppress(TimeoutError):
+                until(self._stands_down, "the robot to be disarmed", _STAND_DOWN_S)
+
+    def _stands_down(self) -> bool:
+        # A task node that was started again rests, while the robot may move or hold.
+        return self.resting and self.watcher.control_word not in _COMMANDING_WORDS
 
     def heal(self) -> None:
         """Nothing is spoiled any more, and every node runs."""
