@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -159,21 +160,21 @@ class SimArguments:
     """YAML file with parameters that win over sim.yaml; or none"""
 
     def __post_init__(self) -> None:
-        if self.episodes < 0:
-            raise ValueError(f"episodes is {self.episodes}; expected 0 (endless) or more")
-        check_task(self.task)
-        if is_none(self.report):
-            raise ValueError(f"report is {self.report!r}; expected a path: it is how a run is judged")
+        check_run(self.episodes, self.task, self.report)
 
 
-def check_task(task: str) -> None:
-    """Refuse a task that there is not.
+def check_run(episodes: int, task: str, report: str) -> None:
+    """Refuse what no run can be, in simulation or on a robot.
 
     Raises:
-        ValueError: it is none of `TASKS`.
+        ValueError: a negative number of episodes, a task that is none of `TASKS`, or no report.
     """
+    if episodes < 0:
+        raise ValueError(f"episodes is {episodes}; expected 0 (endless) or more")
     if task not in TASKS:
         raise ValueError(f"task is {task!r}; expected one of {', '.join(TASKS)}")
+    if is_none(report):
+        raise ValueError(f"report is {report!r}; expected a path: it is how a run is judged")
 
 
 def supply(task: str) -> dict[str, Value]:
@@ -258,6 +259,14 @@ def _docstrings(kind: type) -> dict[str, str]:
     return found
 
 
+def own_node(
+    files: tuple[Path, ...], package: str, executable: str, parameters: Mapping[str, Value], **more: Any
+) -> NodeProcess:
+    """A node of one of our packages, called as its package; parameters win over files of them."""
+    module = f"{package}.{executable}"
+    return NodeProcess(package, executable, module, package, files, parameters, **more)
+
+
 def sim_graph(arguments: SimArguments) -> Graph:
     """The graph of a run in simulation: grasp_sim in place of the robot's drivers and cameras."""
     files = [shared_file("config", "sim.yaml")]
@@ -268,10 +277,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
         f"{name}={getattr(arguments, name)}" for name in ("task", "policy", "objects", "seed", "lockstep")
     ]
 
-    def process(package: str, executable: str, parameters: Mapping[str, Value], **more: Any) -> NodeProcess:
-        module = f"{package}.{executable}"
-        return NodeProcess(package, executable, module, package, tuple(files), parameters, **more)
-
+    process = partial(own_node, tuple(files))
     processes = [
         process(
             "grasp_sim",

@@ -1,7 +1,7 @@
 """The node graph on the real robot, and its rehearsal with grasp_sim in place of drivers and cameras."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from grasp_bringup.graph import (
     Bringup,
     Graph,
     NodeProcess,
-    Value,
     absolute,
-    check_task,
+    check_run,
     is_none,
+    own_node,
     recorder,
     supply,
 )
@@ -58,11 +58,7 @@ class RealArguments:
     """YAML file with parameters that win over the robot's; or none"""
 
     def __post_init__(self) -> None:
-        if self.episodes < 0:
-            raise ValueError(f"episodes is {self.episodes}; expected 0 (endless) or more")
-        check_task(self.task)
-        if is_none(self.report):
-            raise ValueError(f"report is {self.report!r}; expected a path: it is how a run is judged")
+        check_run(self.episodes, self.task, self.report)
         if self.rehearsal and self.drivers:
             raise ValueError(
                 "rehearsal and drivers are both asked for; expected one: a rehearsal moves no robot"
@@ -89,10 +85,7 @@ def real_graph(arguments: RealArguments) -> Graph:
         files.append(absolute(arguments.parameters))
     remapped = {"/joint_states": CANONICAL_STATES}
 
-    def process(package: str, executable: str, parameters: Mapping[str, Value], **more: Any) -> NodeProcess:
-        module = f"{package}.{executable}"
-        return NodeProcess(package, executable, module, package, tuple(files), parameters, **more)
-
+    process = partial(own_node, tuple(files))
     control = {"dry_run": arguments.dry_run, "canonical_states_topic": CANONICAL_STATES}
     labels = ["mode=rehearsal" if arguments.rehearsal else "mode=real"] + [
         f"{name}={getattr(arguments, name)}" for name in ("robot_config", "task", "policy", "dry_run")
