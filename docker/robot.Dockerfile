@@ -22,16 +22,13 @@ RUN apt-get update \
     && rosdep install --from-paths ros2_ws/src --ignore-src --dependency-types=exec -y \
     && rm -rf /var/lib/apt/lists/* "$HOME/.ros"
 
-# What they leave to the Python index, at the versions of constraints.txt; pyrealsense2 is librealsense with its Python
-# bindings. But NumPy is of the version that Jazzy's rclpy and messages were built against, and what needs a later one
-# is of the last version that does not. The system's packages stay visible: rclpy is ROS's own. Our packages are installed along with them, for
-# tools such as grasp-calibrate; nodes run from colcon's prefix, which comes first on the path.
+# What they leave to the Python index, at the versions of constraints.txt, which has the NumPy of Jazzy's own packages;
+# pyrealsense2 is librealsense with its Python bindings. The system's packages stay visible: rclpy is ROS's own. Our
+# packages are installed along with them, for tools such as grasp-calibrate; nodes run from colcon's prefix, which
+# comes first on the path.
 RUN python3 -m venv --system-site-packages venv \
-    && grep -vE '^(numpy|contourpy|matplotlib|ml-dtypes|onnx|opencv-python-headless|scipy)==' constraints.txt \
-        > jazzy.txt \
-    && echo 'numpy==1.26.4' >> jazzy.txt \
-    && venv/bin/pip install --no-cache-dir -c jazzy.txt pip "setuptools<80" \
-    && venv/bin/pip install --no-cache-dir --no-build-isolation -c jazzy.txt pyrealsense2 \
+    && venv/bin/pip install --no-cache-dir -c constraints.txt pip setuptools \
+    && venv/bin/pip install --no-cache-dir --no-build-isolation -c constraints.txt pyrealsense2 \
         ros2_ws/src/grasp_* ./calibration
 
 # colcon runs under the environment's interpreter, which it writes into the first line of every executable.
