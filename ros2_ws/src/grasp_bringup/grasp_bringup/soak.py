@@ -1,7 +1,7 @@
 """Runs the simulation for an hour and judges what an hour shows: `python -m grasp_bringup.soak --minutes 60`.
 
 Memory that grows, rates that drift, a run that gets stuck, an episode that nobody accounts for. What follows
-`--` goes to the runner: `python -m grasp_bringup.soak --minutes 60 -- --realtime true`.
+`--` goes to the runner: `python -m grasp_bringup.soak --minutes 60 -- --lockstep false`.
 """
 
 import argparse

@@ -35,8 +35,13 @@ __all__ = ["figures", "main", "measure"]
 
 DONE, NO_ANSWER, REFUSED = 0, 1, 2
 """Exit status: measured; a node did not answer; the policy file or a provider is refused."""
-BARE, DECISION, INFERENCE = "bare inference", "messages to decision, in one process", "inference, in the node"
-NODE, COMMAND = "node path: images sent to target sent", "age: images sent to command sent"
+BARE, PACED = "bare inference", "bare inference, at the cameras' pace"
+DECISION, INFERENCE = "messages to decision, in one process", "inference, in the node"
+WAY_IN, NODE = "transport: images sent to node has them", "node path: has images to target sent"
+TARGET, COMMAND = "images sent to target sent", "age: images sent to command sent"
+BASES = (BARE, PACED)
+"""What ratios are to. Between two frames a processor's caches go cold and its clock falls: inference called
+at the cameras' pace takes longer than inference called without a pause, in a node or not."""
 _WARM_UP = 30
 """steps of each kind before any is timed"""
 _IMAGES = 16
@@ -56,12 +61,15 @@ def measure(
         BenchError: a node did not answer.
     """
     loaded = load_policy(policy, workcell_contract(), providers, threads)
+    period_s = 1.0 / loaded.spec.control_rate_hz
     # Half before and half after the node: a machine's speed drifts.
     halves = [_bare(loaded, frames // 2)]
+    paced = [_bare(loaded, frames // 2, period_s)]
     found = {DECISION: _decisions(loaded.sibling(), frames)}
     found |= _in_the_node(policy, providers, threads, frames, loaded)
     halves.append(_bare(loaded, frames - frames // 2))
-    return {BARE: np.concatenate(halves), **found}, loaded
+    paced.append(_bare(loaded, frames - frames // 2, period_s))
+    return {BARE: np.concatenate(halves), PACED: np.concatenate(paced), **found}, loaded
 
 
 def figures(found: Mapping[str, np.ndarray], period_s: float) -> dict[str, Any]:
@@ -80,13 +88,16 @@ def figures(found: Mapping[str, np.ndarray], period_s: float) -> dict[str, Any]:
         for name, seconds in found.items()
         if len(seconds)
     }
-    bare_ms = rows[BARE]["p50_ms"]
-    ratios = {f"{name}, medians": row["p50_ms"] / bare_ms for name, row in rows.items() if name != BARE}
+    ratios = {
+        base: {name: row["p50_ms"] / rows[base]["p50_ms"] for name, row in rows.items()}
+        for base in BASES
+        if base in rows
+    }
     periods = {"age p99": rows[COMMAND]["p99_ms"] / (1e3 * period_s)} if COMMAND in rows else {}
-    return {"timed": rows, "times_bare_inference": ratios, "frame_periods": periods}
+    return {"timed": rows, "ratios_of_medians": ratios, "frame_periods": periods}
 
 
-def _bare(policy: Policy, count: int) -> np.ndarray:
+def _bare(policy: Policy, count: int, pause_s: float = 0.0) -> np.ndarray:
     images = [_pixels(image) for image in noise_images(*_size(policy), _IMAGES)]
     position, velocity = np.array(HOME_POSITION), np.zeros(len(JOINT_NAMES))
     seconds = []
@@ -95,6 +106,8 @@ def _bare(policy: Policy, count: int) -> np.ndarray:
         began_s = time.perf_counter()
         policy.step(left, right, position, velocity)
         seconds.append(time.perf_counter() - began_s)
+        if pause_s:
+            time.sleep(pause_s)
     return np.array(seconds[_WARM_UP:])
 
 
@@ -149,7 +162,9 @@ def _in_the_node(
 
 def _stretches(robot: BenchRobot) -> dict[str, np.ndarray]:
     stamps = sorted(set(robot.sent_ns) & set(robot.target_ns) & set(robot.inference_ns))[_WARM_UP:]
-    node = [robot.target_ns[stamp] - robot.sent_ns[stamp] for stamp in stamps]
+    way_in = [robot.taken_ns[stamp] - robot.sent_ns[stamp] for stamp in stamps]
+    node = [robot.target_ns[stamp] - robot.taken_ns[stamp] for stamp in stamps]
+    target = [robot.target_ns[stamp] - robot.sent_ns[stamp] for stamp in stamps]
     inference = [robot.inference_ns[stamp] for stamp in stamps]
     sent_ns = np.array([sent for sent, _ in robot.commands_ns], np.int64)
     ages = []
@@ -160,7 +175,7 @@ def _stretches(robot: BenchRobot) -> dict[str, np.ndarray]:
         place = int(np.searchsorted(sent_ns, accepted_ns, side="right"))
         if place < len(sent_ns):
             ages.append(int(sent_ns[place]) - robot.sent_ns[stamp])
-    named = {INFERENCE: inference, NODE: node, COMMAND: ages}
+    named = {INFERENCE: inference, WAY_IN: way_in, NODE: node, TARGET: target, COMMAND: ages}
     return {name: 1e-9 * np.array(nanoseconds, np.float64) for name, nanoseconds in named.items()}
 
 
@@ -209,11 +224,10 @@ def _pixels(image: Any) -> np.ndarray:
 
 def _table(summed: Mapping[str, Any]) -> str:
     """The figures for people."""
-    ratios = {name.removesuffix(", medians"): value for name, value in summed["times_bare_inference"].items()}
-    lines = [f"{'':44}{'count':>8}{'p50, ms':>10}{'p99, ms':>10}{'p50 / bare':>12}"]
+    lines = [f"{'':44}{'count':>8}{'p50, ms':>10}{'p99, ms':>10}{'p50 / bare':>12}{'/ at pace':>12}"]
     for name, row in summed["timed"].items():
-        ratio = f"{ratios.get(name, 1.0):.2f}"
-        lines.append(f"{name:44}{row['count']:8d}{row['p50_ms']:10.2f}{row['p99_ms']:10.2f}{ratio:>12}")
+        ratios = "".join(f"{summed['ratios_of_medians'][base][name]:12.2f}" for base in BASES)
+        lines.append(f"{name:44}{row['count']:8d}{row['p50_ms']:10.2f}{row['p99_ms']:10.2f}{ratios}")
     lines += [f"{name}: {value:.2f} frame periods" for name, value in summed["frame_periods"].items()]
     return "\n".join(lines)
 

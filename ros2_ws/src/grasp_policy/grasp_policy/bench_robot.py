@@ -39,6 +39,7 @@ class BenchRobot(Node):
 
     Attributes:
         sent_ns: stamp of a pair of images -> system time just before they were published, ns.
+        taken_ns: stamp -> system time at which the policy node had images and joint state, ns.
         target_ns: stamp -> system time at which the policy node published the target, ns.
         inference_ns: stamp -> wall time of the policy's step, by the node's own word, ns.
         accepted_ns: stamp -> system time at which the command node accepted the target, ns.
@@ -48,6 +49,7 @@ class BenchRobot(Node):
     def __init__(self, context: Context, images: list[Image], rate_hz: float) -> None:
         super().__init__("bench_robot", context=context)
         self.sent_ns: dict[int, int] = {}
+        self.taken_ns: dict[int, int] = {}
         self.target_ns: dict[int, int] = {}
         self.inference_ns: dict[int, int] = {}
         self.accepted_ns: dict[int, int] = {}
@@ -142,7 +144,9 @@ class BenchRobot(Node):
 
     def _on_decision(self, message: DiagnosticArray) -> None:
         values = {item.key: item.value for item in message.status[0].values}  # type: ignore[index]
-        self.inference_ns[_stamp_ns(message.header)] = int(values["inference_ns"])
+        stamp_ns = _stamp_ns(message.header)
+        self.taken_ns[stamp_ns] = int(values["taken_ns"])
+        self.inference_ns[stamp_ns] = int(values["inference_ns"])
 
     def _on_accepted(self, message: Header, info: dict[str, int]) -> None:
         self.accepted_ns[_stamp_ns(message)] = info["source_timestamp"]
