@@ -251,6 +251,7 @@ def test_says_nothing_while_inactive(running: Bench) -> None:
     running.robot.right.publish(running.robot.image(running.now_ns))
     for topic in INPUTS:
         running.wait_for(lambda topic=topic: value(running.status(), f"received {topic}") == "2", topic)
+    assert value(running.robot.statuses[-1], "inferences") == "1"
     assert running.node.trigger_activate() is SUCCESS
     running.next_frame()
     assert len(running.robot.targets) == 2

@@ -117,6 +117,9 @@ class TaskNode(Node):
         self._save()
         self._starting = self.parameters.autostart
         self._patience_ends_s = time.monotonic() + self.parameters.rules.startup_limit_s
+        if not self._starting:
+            service = self.resolve_service_name("/grasp/start")
+            self.get_logger().info(f"waiting for a person: ros2 service call {service} std_srvs/srv/Trigger")
         self._start_by_itself()
 
     def _make_publishers(self) -> None:
