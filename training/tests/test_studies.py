@@ -93,6 +93,15 @@ class CountingMeasures:
         return {"student acts": sums, "teacher acts": sums}
 
 
+class FailingMeasures(CountingMeasures):
+    """Cannot score depth teachers."""
+
+    def teacher(self, run: RunFolder, scores: Path) -> Result:
+        if "depth" in scores.stem:
+            raise RunError("no scores today")
+        return super().teacher(run, scores)
+
+
 def small_study(seeds: int = 1) -> ObservabilityConfig:
     teacher = small_teacher(UNSET, iterations=2)
     return dataclasses.replace(
@@ -104,11 +113,15 @@ def small_study(seeds: int = 1) -> ObservabilityConfig:
     )
 
 
+def say_nothing(_: str) -> None:
+    """Stands for printing, in any process."""
+
+
 def run_study(
     folder: Path, config: ObservabilityConfig, measures: Any, resume: bool = False
 ) -> dict[str, Result]:
     arguments = (StudyFolder(folder / "see"), config, folder / "runs", resume, make_env, measures)
-    return ObservabilityStudy(*arguments, report=lambda text: None).run()
+    return ObservabilityStudy(*arguments, report=say_nothing).run()
 
 
 STAGES = [
@@ -155,6 +168,25 @@ def test_students_of_both_kinds_have_one_budget(killed_study: tuple[Path, list[C
     results = StudyFolder(folder / "see").results()
     steps = {results[f"{kind}-student-0"]["environment_steps"] for kind in ("state", "depth")}
     assert steps == {2 * 16 * 6}
+
+
+def test_side_by_side_the_same_is_learnt_and_found(
+    tmp_path: Path, killed_study: tuple[Path, list[CountingMeasures]]
+) -> None:
+    results = run_study(tmp_path, dataclasses.replace(small_study(), jobs=2), CountingMeasures())
+    alone = StudyFolder(killed_study[0] / "see").results()
+    assert set(results) == set(STAGES)
+    for stage, found in results.items():
+        assert found | {"wall_time_s": 0.0} == alone[stage] | {"wall_time_s": 0.0}
+
+
+def test_a_failure_side_by_side_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    config = dataclasses.replace(small_study(), jobs=2)
+    with pytest.raises(RunError, match="no scores today"):
+        run_study(tmp_path, config, FailingMeasures())
+    found = StudyFolder(tmp_path / "see").results()
+    assert {stage for stage in STAGES if "state" in stage} <= set(found)
+    assert set(run_study(tmp_path, config, CountingMeasures(), resume=True)) == set(STAGES)
 
 
 def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
@@ -223,6 +255,7 @@ def test_given_teachers_are_taken_as_they_are_and_of_the_wrong_kind_refused(
     ("change", "words"),
     [
         ({"seeds": 0}, "--seeds is 0"),
+        ({"jobs": 0}, "--jobs is 0"),
         ({"student": small_student("mine", UNSET)}, "--student.run is 'mine'; a study sets it"),
         ({"measure": MeasureConfig(level=2.0)}, "level is 2.0"),
         ({"student_task": TaskConfig(image=ImageConfig(160, 120))}, "student_task.image is 160×120 px"),

@@ -52,13 +52,24 @@ _watched: list[ProcessId] = []
 
 
 def watch_agent(agent: ProcessId, status: int) -> None:
-    """End this process, with this exit status, when the agent that started it has died.
+    """End this rank, with this exit status, when the agent that started it has died."""
+    _watched[:] = [agent]
+    end_with(agent, status, "torchrun's agent")
+
+
+def end_with(other: ProcessId, status: int, name: str) -> None:
+    """End this process, with this exit status, some seconds after the one that started it has died.
 
     A thread watches, whatever the process waits for. The parent's number does not tell: ranks may be forked
     from a server, which lives for as long as they do.
+
+    Args:
+        other: the process that started this one.
+        status: exit status.
+        name: of the other, to say which one has died.
     """
-    _watched[:] = [agent]
-    threading.Thread(target=_end_with, args=(agent, status), name="watch of the agent", daemon=True).start()
+    arguments = (other, status, name)
+    threading.Thread(target=_end_with, args=arguments, name=f"watch of {name}", daemon=True).start()
 
 
 def watched_agent() -> ProcessId:
@@ -66,11 +77,11 @@ def watched_agent() -> ProcessId:
     return _watched[0] if _watched else ProcessId.of(os.getppid())
 
 
-def _end_with(agent: ProcessId, status: int) -> None:
-    while not agent.has_ended():
+def _end_with(other: ProcessId, status: int, name: str) -> None:
+    while not other.has_ended():
         time.sleep(_POLL_S)
     time.sleep(_LAST_WORDS_S)
-    said = f"torchrun's agent (process {agent.pid}) has died, and with it process {os.getpid()}, its rank"
+    said = f"{name} (process {other.pid}) has died, and with it process {os.getpid()}, which it started"
     print(said, file=sys.stderr, flush=True)
     os._exit(status)
 

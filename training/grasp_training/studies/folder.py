@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,11 @@ class StudyFolder:
         return self.path / "results.json"
 
     def begin(
-        self, kind: str, config: Result, resume: bool, may_change: Sequence[str] = ("seeds", "threads")
+        self,
+        kind: str,
+        config: Result,
+        resume: bool,
+        may_change: Sequence[str] = ("seeds", "threads", "jobs"),
     ) -> None:
         """Write the settings down, or find those of the study that goes on.
 
@@ -89,15 +95,24 @@ class StudyFolder:
         """Return a stage's result, making it unless it is there.
 
         A result is written whole once its stage is complete. A stage that was killed is made again; a
-        training in it goes on from its own last checkpoint.
+        training in it goes on from its own last checkpoint. Processes may make different stages side by side.
         """
         results = self.results()
-        if stage not in results:
-            report(f"{self.name}: {stage}")
-            found = make()
-            results[stage] = found
+        if stage in results:
+            return results[stage]
+        report(f"{self.name}: {stage}")
+        found = make()
+        with self._alone():
+            results = {**self.results(), stage: found}
             write_whole(self.results_path, json.dumps(results, indent=1) + "\n")
-        return results[stage]
+        return found
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from writing results; a lock ends with the process that holds it."""
+        with (self.path / "results.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
 
 def write_whole(path: Path, text: str) -> None:

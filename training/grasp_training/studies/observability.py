@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from grasp_description.cameras import STEREO_RIG
+from grasp_training.disaggregation.processes import ProcessId, end_with
 from grasp_training.learning import StudentConfig, TeacherConfig
 from grasp_training.learning.config import Observe, Preset, check_positive
 from grasp_training.learning.session import MakeEnv
@@ -62,7 +66,10 @@ class ObservabilityConfig:
     student_task: TaskConfig = field(default_factory=TaskConfig)
     """Task of every student, whatever its teacher's."""
     threads: int = 0
-    """Threads of evaluation; 0 uses every core that this process may use."""
+    """Threads of evaluation; 0 uses every core that this process may use, or its share where others run."""
+    jobs: int = 1
+    """Teachers, with their students, that are trained side by side, each in a process of its own. Give each
+    training its share of the cores (`--state-teacher.threads` and the like)."""
 
 
 def observability_preset(preset: Preset) -> ObservabilityConfig:
@@ -131,7 +138,7 @@ class ObservabilityStudy:
         check(config, runs)
         self.folder, self.config = folder, config
         self._runs, self._make_env, self._report = runs, make_env, report
-        threads = config.threads or len(os.sched_getaffinity(0))
+        threads = config.threads or max(1, len(os.sched_getaffinity(0)) // config.jobs)
         self._measures = measures or Measured(config.measure, threads)
         if not resume:
             check_names_free(self._run_names(), runs)
@@ -149,12 +156,30 @@ class ObservabilityStudy:
 
     def run(self) -> dict[str, Result]:
         """Do every stage that is missing, seed by seed, and return the results of all by name."""
-        for seed in range(self.config.seeds):
-            for kind in KINDS:
-                self._run_one(kind, seed)
+        wanted = [(kind, seed) for seed, kind in product(range(self.config.seeds), KINDS)]
+        if self.config.jobs == 1:
+            for kind, seed in wanted:
+                self.run_one(kind, seed)
+            return self.folder.results()
+        # A process for each: what a training has set up must not reach the next one.
+        pool = ProcessPoolExecutor(
+            self.config.jobs,
+            multiprocessing.get_context("spawn"),
+            initializer=end_with,
+            initargs=(ProcessId.of(os.getpid()), 1, "the study"),
+            max_tasks_per_child=1,
+        )
+        with pool:
+            running = [pool.submit(self.run_one, kind, seed) for kind, seed in wanted]
+            try:
+                for one in running:
+                    one.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return self.folder.results()
 
-    def _run_one(self, kind: Observe, seed: int) -> None:
+    def run_one(self, kind: Observe, seed: int) -> None:
         """One teacher and its student, from learning to measurements."""
         config, measures = self.config, self._measures
         given = given_teacher(config, kind, seed)
@@ -207,8 +232,9 @@ def check(config: ObservabilityConfig, runs: Path) -> None:
         ConfigurationError: a setting is out of its range, is the study's own to set, or contradicts another.
         RunError: a given teacher is not there, or observes something else.
     """
-    if config.seeds < 1:
-        raise ConfigurationError(f"--seeds is {config.seeds}; expected at least 1")
+    for name in ("seeds", "jobs"):
+        if getattr(config, name) < 1:
+            raise ConfigurationError(f"--{name} is {getattr(config, name)}; expected at least 1")
     for name in ("state_teacher", "depth_teacher", "student"):
         template = getattr(config, name)
         check_template(name, template)
