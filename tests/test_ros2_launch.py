@@ -182,11 +182,12 @@ def test_a_dry_run_of_the_robots_graph_completes_an_episode(launch, tmp_path, ro
     assert "Dry run, not commanded" in run.output
 
 
-def test_the_test_for_launch_testing_passes(prefix, tmp_path):
+@pytest.mark.parametrize("test", ["launch_sim.py", "launch_real_robot.py"])
+def test_the_tests_for_launch_testing_pass(prefix, tmp_path, test):
     pytest.importorskip("launch_testing", reason="NOT TESTED UNDER LAUNCH_TESTING: it is not installed here")
-    test = ROS_SOURCE / "grasp_bringup/test/launch_sim.py"
+    place = ROS_SOURCE / "grasp_bringup/test" / test
     files = [f"policy:={write_stand_in(tmp_path, 0.2)}", f"report:={tmp_path / 'report.json'}"]
-    command = [sys.executable, "-m", "launch_testing.launch_test", str(test), *files]
+    command = [sys.executable, "-m", "launch_testing.launch_test", str(place), *files]
     result = subprocess.run(
         ["bash", "-c", START, "bash", str(prefix), *command],
         env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "ROS_LOG_DIR": str(tmp_path / "log")},
