@@ -2,11 +2,14 @@
 
 import gc
 import json
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PointStamped, PoseStamped
@@ -25,6 +28,8 @@ from grasp_description.robot import HOME_POSITION, JOINT_NAMES
 from grasp_description.workcell import GOAL_POSITION
 from grasp_task.task_node import TaskNode
 
+DOMAIN = 1 + os.getpid() % 100
+"""Another in every process: tests that run side by side must not hear each other. Up to 101 all are safe."""
 STEPS_BEFORE_LIFT = 6
 _BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -188,13 +193,12 @@ class FakeGraph:
     """The task node among stand-ins, all in this thread.
 
     Args:
-        domain: ROS domain to be alone in
         parameters: of the task node
     """
 
-    def __init__(self, domain: int, **parameters: Any) -> None:
+    def __init__(self, **parameters: Any) -> None:
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=domain)
+        rclpy.init(context=self.context, domain_id=DOMAIN)
         self.robot = FakeRobot(self.context)
         self.control = FakeControl(self.context, self.robot)
         self.policy = FakePolicy(self.context, self.robot)
@@ -215,6 +219,11 @@ class FakeGraph:
 
     def _on_state(self, message: String) -> None:
         self.words.append(message.data)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The task node's report, as it stands in its file."""
+        return json.loads(Path(self.task.parameters.report).read_text(encoding="utf-8"))
 
     def spin_until(self, what: Callable[[], bool], why: str, limit_s: float = 30.0) -> None:
         """Let all nodes work until something holds; fails with ``why`` if it never does."""
@@ -255,3 +264,8 @@ class FakeGraph:
         self.__dict__.clear()
         gc.collect()
         rclpy.shutdown(context=context)
+
+
+def with_parameters(**parameters: Any) -> pytest.MarkDecorator:
+    """Give the fixture `graph` parameters of the task node."""
+    return pytest.mark.parametrize("graph", [parameters], indirect=True, ids=["-".join(parameters)])

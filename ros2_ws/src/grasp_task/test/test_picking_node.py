@@ -1,21 +1,16 @@
 """The task node picks into a bin, among stand-ins for the other nodes, over real topics and services."""
 
-import json
-import os
 from array import array
-from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_graph import FakeGraph
+from fake_graph import with_parameters
 
 from grasp_description.robot import HOME_ARM
 from grasp_task.episode import Step
 from grasp_task.task_node import EXIT_WHOLE
 
 pytestmark = pytest.mark.ros
-DOMAIN = 1 + os.getpid() % 100
-"""Another in every process: tests that run side by side must not hear each other. Up to 101 all are safe."""
 BIN = HOME_ARM + np.array([0.9, 0, 0, 0, 0, 0, 0])
 QUICK = {
     "mode": "picking",
@@ -30,23 +25,6 @@ QUICK = {
     "motion_speed": 1.0,
     "stand_down_limit_s": 2.0,
 }
-
-
-@pytest.fixture
-def graph(request, tmp_path):
-    """The graph; a parameter gives the task node further parameters."""
-    report = str(tmp_path / "report.json")
-    made = FakeGraph(DOMAIN, **{**QUICK, "report": report, **getattr(request, "param", {})})
-    yield made
-    made.close()
-
-
-def with_parameters(**parameters):
-    return pytest.mark.parametrize("graph", [parameters], indirect=True, ids=["-".join(parameters)])
-
-
-def report(graph: FakeGraph) -> dict:
-    return json.loads(Path(graph.task.parameters.report).read_text(encoding="utf-8"))
 
 
 def test_a_pick_ends_over_the_bin_with_the_fingers_targets_as_the_policy_left_them(graph):
@@ -64,7 +42,7 @@ def test_a_pick_ends_over_the_bin_with_the_fingers_targets_as_the_policy_left_th
         *("homing", "resetting", "searching", "resetting", "grasp", "hold", "carry", "release", "done")
     ]
     assert graph.task.conclude(interrupted=False) == EXIT_WHOLE
-    told = report(graph)
+    told = graph.report
     assert (told["episodes"], told["successes"], told["longest_streak"]) == (1, 1, 1)
     assert told["successes_per_hour"] > 0.0
     assert told["results"][0]["grip_shift_rad"] == 0.0
@@ -84,7 +62,7 @@ def test_no_target_is_taken_while_an_object_is_sought_and_none_is_sought_for_eve
     assert graph.call("/grasp/start").success
     graph.spin_until(lambda: graph.task.finished, "the end")
     graph.task.conclude(interrupted=False)
-    assert report(graph)["successes"] == 1
+    assert graph.report["successes"] == 1
 
 
 def test_an_object_that_slips_on_the_way_is_no_success(graph):
@@ -92,7 +70,7 @@ def test_an_object_that_slips_on_the_way_is_no_success(graph):
     graph.robot.slipped = True
     graph.spin_until(lambda: graph.task.finished, "the end")
     graph.task.conclude(interrupted=False)
-    (result,) = report(graph)["results"]
+    (result,) = graph.report["results"]
     assert (result["success"], result["counts"]) == (False, True)
     assert result["cause"].startswith("lost on the way to the bin: it is at (0.62, 0.00,")
 
@@ -101,6 +79,6 @@ def test_an_object_that_slips_on_the_way_is_no_success(graph):
 def test_without_a_simulator_a_pick_is_judged_by_the_estimate_and_the_hand(graph):
     graph.spin_until(lambda: graph.task.finished, "the end")
     graph.task.conclude(interrupted=False)
-    told = report(graph)
+    told = graph.report
     assert (told["episodes"], told["successes"]) == (1, 1)
     assert told["judged_by"] == "the policy's own estimate and the hand's joints"

@@ -1,21 +1,15 @@
 """The task node among small stand-ins for the other nodes, over real topics and services."""
 
-import json
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from fake_graph import FakeGraph
+from fake_graph import with_parameters
 
 from grasp_description.robot import HOME_POSITION, JOINT_NAMES
 from grasp_task.episode import Phase, Step
 from grasp_task.task_node import EXIT_ENDED_EARLY, EXIT_INTERRUPTED, EXIT_NO_INFERENCE, EXIT_WHOLE
 
 pytestmark = pytest.mark.ros
-DOMAIN = 1 + os.getpid() % 100
-"""Another in every process: tests that run side by side must not hear each other. Up to 101 all are safe."""
 QUICK = {
     "episodes": 1,
     "reset_service": "/sim/reset",
@@ -26,23 +20,6 @@ QUICK = {
 }
 
 
-@pytest.fixture
-def graph(request, tmp_path):
-    """The graph; `with_parameters` gives the task node further parameters."""
-    report = str(tmp_path / "report.json")
-    made = FakeGraph(DOMAIN, **{**QUICK, "report": report, **getattr(request, "param", {})})
-    yield made
-    made.close()
-
-
-def report(graph: FakeGraph) -> dict:
-    return json.loads(Path(graph.task.parameters.report).read_text(encoding="utf-8"))
-
-
-def with_parameters(**parameters):
-    return pytest.mark.parametrize("graph", [parameters], indirect=True, ids=["-".join(parameters)])
-
-
 @with_parameters(autostart=True, episodes=2)
 def test_a_run_of_two_episodes_is_scored_reported_and_ends(graph):
     graph.spin_until(lambda: graph.task.finished, "the end")
@@ -50,7 +27,7 @@ def test_a_run_of_two_episodes_is_scored_reported_and_ends(graph):
     once = ["homing", "resetting", "grasp", "hold", "release"]
     assert [word for word in graph.words if word not in ("idle", "lift")] == [*once, *once, "done"]
     assert graph.task.conclude(interrupted=False) == EXIT_WHOLE
-    told = report(graph)
+    told = graph.report
     assert (told["episodes"], told["successes"], told["outcome"]) == (2, 2, "ran whole")
     assert told["by_family"]["mug"]["episodes"] == 2
     assert told["counters"]["inferences"] > 40
@@ -86,7 +63,7 @@ def test_nothing_moves_before_start_and_stop_and_start_work_at_any_time(graph):
     assert graph.call("/grasp/start").success
     graph.spin_until(lambda: graph.task.finished, "the end")
     graph.task.conclude(interrupted=False)
-    told = report(graph)
+    told = graph.report
     assert (told["episodes"], told["successes"]) == (1, 1), "the stopped episode counts neither way"
     assert [one["counts"] for one in told["results"]] == [False, True]
 
@@ -108,7 +85,7 @@ def test_a_hold_in_mid_episode_is_a_fault_with_the_command_nodes_reason(graph):
     graph.spin_until(lambda: graph.task.state.step is Step.FAULT, "standing down")
     assert "'holding': no fresh target" in graph.task.state.reason
     assert graph.control.word == "disarmed"
-    assert report(graph)["results"][0]["cause"] == "the command node went to 'holding': no fresh target"
+    assert graph.report["results"][0]["cause"] == "the command node went to 'holding': no fresh target"
 
 
 @with_parameters(autostart=True, resume_after_fault=True)
@@ -118,7 +95,7 @@ def test_a_dead_policy_node_ends_an_unattended_run_and_is_named(graph):
     graph.control.say("holding", "no fresh target")
     graph.spin_until(lambda: graph.task.finished, "the end")
     assert graph.task.conclude(interrupted=False) == EXIT_ENDED_EARLY
-    outcome = report(graph)["outcome"]
+    outcome = graph.report["outcome"]
     assert "no fresh target" in outcome
     assert "/grasp_policy/get_state" in outcome
 
@@ -154,13 +131,13 @@ def test_nothing_begins_before_the_listener_says_that_it_is_ready(graph):
     assert graph.task.state.phase is Phase.IDLE
     graph.spin_until(lambda: told("true"), "the listener is ready")
     graph.spin_until(lambda: graph.task.finished, "the end")
-    assert report(graph)["faults"] == []
+    assert graph.report["faults"] == []
 
 
 @with_parameters(autostart=True, startup_limit_s=1.5, autostart_listener="grasp_recorder")
 def test_a_listener_that_never_gets_ready_is_a_fault_and_no_reason_to_stand_still(graph):
     graph.word("grasp")
-    assert report(graph)["faults"] == ["grasp_recorder was not ready in 1.5 s; begun without it"]
+    assert graph.report["faults"] == ["grasp_recorder was not ready in 1.5 s; begun without it"]
 
 
 @with_parameters(autostart=True, camera_node="/grasp_camera")
@@ -217,25 +194,25 @@ def test_an_interruption_stops_what_moves_and_counts_nothing(graph):
     graph.spin_until(lambda: graph.task.resting, "standing down")
     assert graph.control.word == "disarmed"
     assert graph.task.conclude(interrupted=True) == EXIT_INTERRUPTED
-    assert report(graph)["episodes"] == 0
+    assert graph.report["episodes"] == 0
 
 
 def test_a_run_interrupted_before_anything_happened_has_no_inference(graph):
     graph.word("idle")
     assert graph.task.conclude(interrupted=True) == EXIT_NO_INFERENCE
-    assert "no inference happened" in report(graph)["outcome"]
+    assert "no inference happened" in graph.report["outcome"]
 
 
 @with_parameters(labels=["policy=x.onnx", "seed=3"])
 def test_labels_reach_the_report(graph):
-    assert report(graph)["settings"] == {"policy": "x.onnx", "seed": "3"}
+    assert graph.report["settings"] == {"policy": "x.onnx", "seed": "3"}
 
 
 @with_parameters(autostart=True, score_source="", reset_service="")
 def test_without_reset_and_source_of_poses_an_episode_runs_and_does_not_count(graph):
     graph.spin_until(lambda: graph.task.finished, "the end")
     graph.task.conclude(interrupted=False)
-    told = report(graph)
+    told = graph.report
     assert told["episodes"] == 0
     assert told["results"][0]["cause"] == "not scored: no score_source"
     assert graph.robot.resets == 0
