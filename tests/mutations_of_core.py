@@ -6,14 +6,15 @@ TESTS = "grasp_control/test/"
 PROMISES = TESTS + "test_promises.py"
 STOPPING = TESTS + "test_stopping.py"
 SESSIONS = TESTS + "test_session.py"
+WATCHDOG = TESTS + "test_watchdog.py"
 TORMENT = TESTS + "test_hostile_inputs.py::test_no_command_leaves_the_limits_in_a_short_torment"
 
-core = source("grasp_control/grasp_control/safety.py", STOPPING, SESSIONS, PROMISES, TORMENT)
+core = source("grasp_control/grasp_control/safety.py", STOPPING, SESSIONS, WATCHDOG, PROMISES, TORMENT)
 target = source("grasp_control/grasp_control/targets.py", TESTS + "test_targets.py", PROMISES, TORMENT)
 measurement = source(
     "grasp_control/grasp_control/measurement.py", TESTS + "test_measurement.py", PROMISES, TORMENT
 )
-watchdog = source("grasp_control/grasp_control/watchdog.py", TESTS + "test_watchdog.py", PROMISES, TORMENT)
+watchdog = source("grasp_control/grasp_control/watchdog.py", WATCHDOG, PROMISES, TORMENT)
 session = source("grasp_control/grasp_control/session.py", SESSIONS, PROMISES, TORMENT)
 
 FIRST_COMMAND = (
@@ -106,6 +107,12 @@ WATCHING = (
         "watchdog of targets",
         "if self._aimed and not self.target_age_s(now_s) <= self.config.target_timeout_s:",
         "if False:",
+    ),
+    core(
+        2,
+        "watchdog of targets: before a target is taken",
+        "        self._watch_targets(now_s)\n        reason, clipped",
+        "        reason, clipped",
     ),
     core(
         7,

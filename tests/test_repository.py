@@ -13,6 +13,7 @@ from source_tree import ROOT, ROS_PACKAGES, ROS_SOURCE
 TEXT = {".cfg", ".json", ".md", ".py", ".toml", ".txt", ".urdf", ".xml", ".yaml", ".yml"}
 MACHINE_PATH = re.compile(r"(?<![\w.$/])/(?:work|root|home/(?!someone/)\w+|Users/\w+)/")
 MAX_LINES = 500
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def repository_files() -> list[Path]:
@@ -29,11 +30,14 @@ def repository_files() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-def locked_versions() -> dict[str, str]:
-    """constraints.txt: distribution -> version."""
+def locked(python: str) -> dict[str, str]:
+    """constraints.txt as a version of Python reads it: distribution -> version."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
-    return dict(line.split("==") for line in pins)
+    pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    held = [pin for pin in pins if not pin.marker or pin.marker.evaluate({"python_version": python})]
+    names = [pin.name for pin in held]
+    assert sorted(set(names)) == sorted(names), "one version of each"
+    return {pin.name: str(pin.specifier) for pin in held}
 
 
 def requirements() -> dict[str, list[Requirement]]:
@@ -57,19 +61,22 @@ def requirements() -> dict[str, list[Requirement]]:
     }
 
 
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("owner", requirements())
-def test_the_lock_holds_a_supported_version_of_every_dependency(owner):
-    locked = locked_versions()
+def test_the_lock_holds_a_supported_version_of_every_dependency(owner, python):
+    pins = locked(python)
     for wanted in requirements()[owner]:
         name = wanted.name.lower().replace("_", "-")
-        assert name in locked, f"{owner} asks for {name}, which constraints.txt does not hold"
-        assert locked[name] in wanted.specifier, f"{owner} asks for {wanted}; the lock holds {locked[name]}"
+        assert name in pins, f"{owner} asks for {name}, which constraints.txt does not hold"
+        version = pins[name].removeprefix("==")
+        assert version in wanted.specifier, f"{owner} asks for {wanted}; the lock holds {version}"
 
 
-def test_the_lock_names_versions_and_no_places():
-    for name, version in locked_versions().items():
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_names_versions_and_no_places(python):
+    for name, version in locked(python).items():
         assert re.fullmatch(r"[a-z0-9-]+", name)
-        assert re.fullmatch(r"[0-9][0-9a-z.]*", version), f"{name} is locked to {version}"
+        assert re.fullmatch(r"==[0-9][0-9a-z.]*", version), f"{name} is locked to {version}"
 
 
 def test_no_file_names_a_path_of_one_machine():
