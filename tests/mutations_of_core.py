@@ -115,6 +115,12 @@ WATCHING = (
         "        reason, clipped",
     ),
     core(
+        2,
+        "a robot that got no command for long is left where it stands",
+        "if self.moving and not gap_s <= self.config.measurement_timeout_s:",
+        "if False:",
+    ),
+    core(
         7,
         "watchdog of the arm's measurement",
         "for group, cause in ((_ARM, Cause.ARM_MEASUREMENT), (_HAND, Cause.HAND_MEASUREMENT)):",

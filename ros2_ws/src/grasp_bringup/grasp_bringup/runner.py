@@ -79,7 +79,9 @@ def run_graph(graph: Graph, patience: Patience = Patience()) -> int:
     programs = [Program(one.name, one.command(sys.executable), one.ends_graph) for one in graph.processes]
     environment = child_environment(graph.environment, [program.name for program in programs])
     supervisor = Supervisor(programs, environment, patience)
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if previous[signal.SIGHUP] == signal.SIG_IGN:  # nohup: a terminal that is gone does not end it
+        del previous[signal.SIGHUP]
     for number in previous:
         signal.signal(number, lambda *_: supervisor.interrupt())
     try:

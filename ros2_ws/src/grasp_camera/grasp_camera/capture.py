@@ -87,7 +87,7 @@ class Capture:
         self._monotonic_s, self._system_ns = monotonic_s, system_ns
         self._backoff = Backoff(config.backoff)
         self._attempt_s = self._deadline_s = monotonic_s()
-        self._lost_before = False
+        self._lost_before = self._opened = False
 
     def step(self) -> None:
         """Do the next thing: connect, read, or wait."""
@@ -120,7 +120,14 @@ class Capture:
         now_s = self._monotonic_s()
         if now_s < self._attempt_s:
             return
-        self._source.open()
+        try:
+            self._source.open()
+        except CameraConfigError as error:
+            if not self._opened:
+                raise
+            # A camera that comes back may do so in parts, or on a slower bus: what it lacks it may get.
+            raise CameraLostError(str(error)) from error
+        self._opened = True
         self.pairer.restart()
         self.settling.restart()
         self._deadline_s = self._monotonic_s() + self._config.start_s

@@ -186,6 +186,27 @@ def test_what_no_retry_mends_is_refused_once(clock):
     assert bench.capture.monitor.last_error == "no stream of 7x5 px"
 
 
+def test_a_camera_that_comes_back_in_parts_is_waited_for(clock):
+    bench = Bench(clock)
+    whole, parts = bench.source.open, 3
+
+    def open_in_parts() -> None:
+        nonlocal parts
+        if bench.source.opened and parts:
+            parts -= 1
+            raise CameraConfigError("it has no color stream")
+        whole()
+
+    bench.source.open = open_in_parts  # type: ignore[method-assign]
+    bench.run_until("streaming")
+    bench.source.plugged = False
+    bench.run_until("lost")
+    bench.source.plugged = True
+    bench.run_until("streaming")
+    assert parts == 0
+    assert sum("it has no color stream" in line for line in bench.said) == 3
+
+
 def test_an_image_of_another_size_than_the_calibrations_ends_the_capture(clock):
     bench = Bench(clock)
 

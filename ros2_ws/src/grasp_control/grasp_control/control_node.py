@@ -22,7 +22,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from grasp_control.diagnostics import TickTimes, command_status
 from grasp_control.driver_link import DriverLink
-from grasp_control.drivers import StateMerger, StateReader, imagined
+from grasp_control.drivers import ImaginedRobot, StateMerger, StateReader
 from grasp_control.guard import CollisionGuard
 from grasp_control.parameters import Settings, declare_parameters, read_settings
 from grasp_control.safety import Answer, Cause, Command, CommandCore, State
@@ -51,7 +51,9 @@ class ControlNode(LifecycleNode):
         self._entities: list = []
         self._link: DriverLink | None = None
         self._merger = StateMerger(())
-        self._imagined: Command | None = None
+        self._imagined = ImaginedRobot(())
+        self._steps_back = 0
+        self._ticked_s = time.monotonic()
         self._disarmed: Future | None = None
         self._disarm_deadline_s = 0.0
         self._word = ""
@@ -62,8 +64,8 @@ class ControlNode(LifecycleNode):
         self._state_publisher = self.create_publisher(String, "/control/state", _LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On the machine's clock: these go on when /clock stands.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=steady)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(HOUSEKEEPING_S, self._keep_house, clock=self._steady)
         self._tell()
 
     @property
@@ -79,12 +81,12 @@ class ControlNode(LifecycleNode):
             self._settings = read_settings(self)
             guard = CollisionGuard(self._settings.guard) if self._settings.guard else None
             self._core = CommandCore(self._settings.limits, self._settings.control, guard)
-        except ValueError as error:
+            self._times = TickTimes(self._settings.control.period_s)
+            self._open(self._settings)
+        except Exception as error:  # noqa: BLE001 rclpy would swallow it, and say nothing
             self.get_logger().error(f"Cannot configure: {error}")
-            self._core = None
+            self._close()
             return TransitionCallbackReturn.FAILURE
-        self._times = TickTimes(self._settings.control.period_s)
-        self._open(self._settings)
         # A full collection of what the libraries have brought takes many ticks.
         gc.collect()
         gc.freeze()
@@ -96,7 +98,10 @@ class ControlNode(LifecycleNode):
         """Start ticking, disarmed."""
         assert self._settings is not None
         result = super().on_activate(state)
-        self._timer = self.create_timer(self._settings.control.period_s, self._on_tick)
+        # A machine's clock that is set back would stop a timer of its own until it has caught up.
+        clock = self.get_clock() if self._on_sim_time else self._steady
+        self._ticked_s = time.monotonic()
+        self._timer = self.create_timer(self._settings.control.period_s, self._on_tick, clock=clock)
         self._tell()
         return result
 
@@ -124,7 +129,8 @@ class ControlNode(LifecycleNode):
         return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """As cleanup, from any state."""
+        """As cleanup, from any state; a robot in motion is decelerated first."""
+        self.brake()
         self._close()
         result = super().on_shutdown(state)
         self._tell()
@@ -136,10 +142,23 @@ class ControlNode(LifecycleNode):
             self._core.stop(self._now_s())
             self._tell()
 
+    def brake(self) -> None:
+        """Decelerate now, without an executor, if in motion; returns when the robot stands."""
+        self.begin_stop()
+        deadline = time.monotonic() + FAREWELL_S
+        while self._core is not None and self._core.moving and time.monotonic() < deadline:
+            self._on_tick()
+            time.sleep(self._core.config.period_s)
+
+    @property
+    def _on_sim_time(self) -> bool:
+        return bool(self.get_parameter("use_sim_time").value)
+
     # Entities.
 
     def _open(self, settings: Settings) -> None:
-        self._merger = StateMerger([driver.part for driver in settings.drivers])
+        parts = [driver.part for driver in settings.drivers]
+        self._merger, self._imagined = StateMerger(parts), ImaginedRobot(parts)
         self._link = DriverLink(self, settings, self._on_joint_states)
         target_topic = settings.topics["target_topic"]
         targets = self.create_subscription(JointTrajectory, target_topic, self._on_target, 1)
@@ -180,6 +199,7 @@ class ControlNode(LifecycleNode):
         assert self._link is not None
         self._link.take_waiting()
         self._ask_session()
+        self._note_gap()
         now = self.get_clock().now()
         now_s = _seconds(now.nanoseconds)
         command = self._core.tick(now_s)
@@ -188,6 +208,16 @@ class ControlNode(LifecycleNode):
         self._answer_disarm()
         self._tell()
         self._times.note(now_s, time.perf_counter() - started)
+
+    def _note_gap(self) -> None:
+        """Let the core know how long the drivers have got nothing.
+
+        Not in simulation, where the robot's time is the simulator's: it may wait for us.
+        """
+        assert self._core is not None
+        before, self._ticked_s = self._ticked_s, time.monotonic()
+        if not self._on_sim_time:
+            self._core.note_gap(self._ticked_s - before)
 
     def _ask_session(self) -> None:
         """Let the core know whether the arm's controller takes commands."""
@@ -206,7 +236,7 @@ class ControlNode(LifecycleNode):
         self._link.publish(command.position, stamp, arm_listens=not self._core.interlock)
         self._command.publish(message)
         if self._settings.dry_run:
-            self._imagined = command
+            self._imagined.follow(command)
             text = ", ".join(f"{value:.3f}" for value in command.position)
             self.get_logger().info(f"Dry run, not commanded: {text} rad", throttle_duration_sec=1.0)
 
@@ -220,13 +250,19 @@ class ControlNode(LifecycleNode):
             core.counts["measurements_rejected"] += 1
             self.get_logger().warning(str(error), throttle_duration_sec=1.0)
             return
-        if self._imagined is not None and core.state in (State.ARMED, State.HOLDING):
-            position, velocity = imagined(names, position, velocity, self._imagined)
+        if core.state in (State.ARMED, State.HOLDING):
+            position, velocity = self._imagined.instead_of(names, position, velocity)
+        else:
+            self._imagined.measured(parts)
         stamp_s = _stamp_s(message.header)
         answer = core.update_measurement(names, position, velocity, stamp_s, self._now_s())
         if not answer:
             self.get_logger().warning(answer.reason, throttle_duration_sec=1.0)
             return
+        if core.counts["clock_steps_back"] != self._steps_back:
+            # What was measured on the old time would look fresh on the new one.
+            self._steps_back = core.counts["clock_steps_back"]
+            self._merger.forget()
         merged_ns = self._merger.take(parts, Time.from_msg(message.header.stamp).nanoseconds)
         if merged_ns is not None:
             stamp = Time(nanoseconds=merged_ns).to_msg()
@@ -248,9 +284,7 @@ class ControlNode(LifecycleNode):
     def _on_arm(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         assert self._core is not None
         self._ask_session()
-        answer = Answer(False, "not active") if self._timer is None else self._core.arm(self._now_s())
-        if answer:
-            self._imagined = None
+        answer = self._arm(self._core)
         response.success, response.message = answer.accepted, answer.reason or "armed"
         # One call a severity: rclpy refuses two from the same place.
         if answer:
@@ -259,6 +293,16 @@ class ControlNode(LifecycleNode):
             self.get_logger().warning(f"Arming: {response.message}")
         self._tell()
         return response
+
+    def _arm(self, core: CommandCore) -> Answer:
+        if self._timer is None:
+            return Answer(False, "not active")
+        if self._imagined.stands and core.state is not State.ARMED and not core.moving:
+            # Of the robot itself nothing is known since: it has to be measured first.
+            core.abandon("")
+            core.forget_measurements()
+            self._imagined.vanish()
+        return core.arm(self._now_s())
 
     async def _on_disarm(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Answer once the robot is disarmed, which takes as long as it decelerates."""
@@ -337,12 +381,16 @@ def _stamp_s(header: Header) -> float:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the node until it is asked to end (SIGINT, SIGTERM); a robot in motion is decelerated first."""
+    """Run the node until it is asked to end (SIGINT, SIGTERM; SIGHUP: its terminal is gone).
+
+    A robot in motion is decelerated first.
+    """
     # rclpy's own handlers would close the topics before the robot stands.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     asked_to_end: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _frame: asked_to_end.append(received))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda received, _frame: asked_to_end.append(received))
     node, executor = ControlNode(), SingleThreadedExecutor()
     executor.add_node(node)
     try:
@@ -355,6 +403,9 @@ def main(args: list[str] | None = None) -> None:
             executor.spin_once(timeout_sec=0.02)
     except (KeyboardInterrupt, ExternalShutdownException):
         node.get_logger().info("Ended from outside")
+    except Exception:
+        node.brake()
+        raise
     finally:
         executor.shutdown()
         node.destroy_node()

@@ -35,10 +35,24 @@ class DriverLink:
 
     def __init__(self, node: LifecycleNode, settings: Settings, on_states: OnStates) -> None:
         self._node, self._settings, self._on_states = node, settings, on_states
-        self._subscriptions = [self._listen(topic) for topic in self._states_topics()]
-        self._commands = [] if settings.dry_run else [self._command(driver) for driver in settings.drivers]
-        canonical = settings.topics["canonical_states_topic"]
-        self._canonical = node.create_publisher(JointState, canonical, _LATEST) if canonical else None
+        self._subscriptions: list[tuple[Any, StateReader]] = []
+        self._commands: list[tuple[Any, DriverJoints]] = []
+        self._canonical, self._session_subscription = None, None
+        self.session: ArmSession | None = None
+        try:
+            self._open()
+        except Exception:  # of a topic's name: what is open already must not go on calling
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        for topic in self._states_topics():
+            self._subscriptions.append(self._listen(topic))
+        for driver in () if self._settings.dry_run else self._settings.drivers:
+            self._commands.append(self._command(driver))
+        canonical = self._settings.topics["canonical_states_topic"]
+        if canonical:
+            self._canonical = self._node.create_publisher(JointState, canonical, _LATEST)
         self.session, self._session_subscription = self._open_session()
 
     def close(self) -> None:

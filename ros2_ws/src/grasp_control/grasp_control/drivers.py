@@ -119,6 +119,52 @@ class StateMerger:
         self._told_ns = min(stamps)
         return self._told_ns
 
+    def forget(self) -> None:
+        """Wait for every part anew."""
+        self._stamps_ns = dict.fromkeys(self._stamps_ns)
+
+
+class ImaginedRobot:
+    """A robot that follows perfectly, for a dry run: it is where the last command was.
+
+    It stands there until the robot itself has been measured again.
+
+    Args:
+        parts: parts that are measured.
+    """
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._parts = frozenset(parts)
+        self._unmeasured: set[str] = set()
+        self._command: Command | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether joints were imagined that have not been measured since."""
+        return self._command is not None
+
+    def follow(self, command: Command) -> None:
+        """Go where a command says."""
+        self._command, self._unmeasured = command, set(self._parts)
+
+    def measured(self, parts: Sequence[str]) -> None:
+        """Note that parts of the robot itself were measured, and are used as they are."""
+        self._unmeasured.difference_update(parts)
+        if not self._unmeasured:
+            self.vanish()
+
+    def vanish(self) -> None:
+        """Be nowhere."""
+        self._command = None
+
+    def instead_of(
+        self, names: Sequence[str], position: list[float], velocity: list[float]
+    ) -> tuple[list[float], list[float]]:
+        """What would have been measured in place of a joint state; see `imagined`."""
+        if self._command is None:
+            return position, velocity
+        return imagined(names, position, velocity, self._command)
+
 
 def imagined(
     names: Sequence[str], position: Sequence[float], velocity: Sequence[float], command: Command

@@ -59,6 +59,7 @@ _COUNTED = (
     "guard_bent",
     "guard_stopped",
     "clock_steps_back",
+    "gaps",
     "faults",
     *(f"holds: {cause}" for cause in Cause),
 )
@@ -171,7 +172,21 @@ class CommandCore:
         self._started = self._disarm_at_rest = False
         self._aimed = False
 
+    def note_gap(self, gap_s: float) -> None:
+        """Take how long the drivers have got nothing, by a clock that nobody sets.
+
+        A robot that was moving has long stopped by itself when this is more than `measurement_timeout_s`:
+        to go on decelerating would start it again, at speed.
+        """
+        if self.moving and not gap_s <= self.config.measurement_timeout_s:
+            self.counts["gaps"] += 1
+            self.abandon(f"no command for {gap_s:.3f} s in motion")
+
     # What arrives.
+
+    def forget_measurements(self) -> None:
+        """Make every joint unmeasured."""
+        self._measurement.forget()
 
     def accept_target(
         self, names: Sequence[str], positions: Sequence[float] | np.ndarray, stamp_s: float, now_s: float

@@ -1,5 +1,6 @@
 """The node over real topics: a driver in this process, /clock from it, the node in a process of its own."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ rclpy = pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rclpy.clock import ClockType  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
@@ -26,6 +28,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint  # noqa: E402
 
 from grasp_control.checker import SequenceChecker  # noqa: E402
+from grasp_control.control_node import ControlNode  # noqa: E402
 from grasp_description.robot import (  # noqa: E402
     ARM_JOINTS,
     HAND_JOINTS,
@@ -392,7 +395,47 @@ def test_deactivating_in_motion_is_refused_and_at_rest_is_not(driver):
     assert len(driver.commands) == count, "commands from before, without arming again"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_shut_down_in_motion_the_robot_is_stopped_first(driver, node):
+    driver.activate()
+    driver.move(40)
+    assert np.abs(driver.commands[-1].velocity).max() > 0.1
+    assert driver.transition(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    driver.until(lambda: not np.any(driver.commands[-1].velocity), "the last command, at rest")
+    assert driver.violations() == []
+    end(node)  # finalized: of no use to the next test
+
+
+def test_a_topic_that_is_no_name_is_refused_in_words_and_the_node_lives_on(driver, start_process, node):
+    end(node)
+    parameters = ["use_sim_time:=true", "arm_command_topic:=no name"]
+    arguments = [part for parameter in parameters for part in ("-p", parameter)]
+    refusing = start_process("-m", "grasp_control.control_node", "--ros-args", *arguments)
+    assert not driver.transition(Transition.TRANSITION_CONFIGURE)
+    for _ in range(10):
+        driver.step()
+    assert refusing.poll() is None, "a joint state ended it"
+    assert driver.states[-1:] == ["unconfigured"]
+    end(refusing)
+
+
+@pytest.mark.parametrize(("sim_time", "kind"), [(False, ClockType.STEADY_TIME), (True, ClockType.ROS_TIME)])
+def test_on_a_robot_ticks_go_on_when_the_machines_clock_is_set_back(sim_time, kind):
+    """A timer of the machine's clock stands until that has caught up; who sets it cannot be tried here."""
+    context = rclpy.Context()
+    # In a domain of its own: a destroyed lifecycle node would go on answering for a while.
+    rclpy.init(context=context, domain_id=DOMAIN_ID + 1)
+    node = ControlNode(context=context, parameter_overrides=[rclpy.Parameter("use_sim_time", value=sim_time)])
+    node.trigger_configure()
+    node.trigger_activate()
+    assert node._timer.clock.clock_type is kind
+    node.destroy_node()
+    del node
+    gc.unfreeze()
+    gc.collect()
+    rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_end_the_robot_is_stopped_first_and_the_exit_is_clean(driver, node, number):
     driver.activate()
     driver.move(40)

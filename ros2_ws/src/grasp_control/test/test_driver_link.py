@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from builtin_interfaces.msg import Time
+from rclpy.exceptions import InvalidTopicNameException
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -42,10 +43,18 @@ class StandIn:
         return topic
 
     def create_lifecycle_publisher(self, kind: Any, topic: str, _depth: int) -> SimpleNamespace:
+        if " " in topic:
+            raise InvalidTopicNameException("a space", "invalid", topic.index(" "))
         return SimpleNamespace(msg_type=kind, publish=self.sent.setdefault(topic, []).append)
 
     def create_publisher(self, kind: Any, topic: str, _qos: Any) -> SimpleNamespace:
         return self.create_lifecycle_publisher(kind, topic, 1)
+
+    def destroy_subscription(self, topic: str) -> None:
+        del self.callbacks[topic]
+
+    def destroy_lifecycle_publisher(self, _publisher: SimpleNamespace) -> None:
+        pass
 
     def get_logger(self) -> SimpleNamespace:
         return SimpleNamespace(warning=self.warnings.append)
@@ -88,6 +97,14 @@ def test_each_driver_gets_its_part_in_its_own_order_names_and_type():
     meant = [POSITION[JOINT_NAMES.index(joint)] for joint in ALLEGRO_V5.joints]
     assert list(hand.position) == meant
     assert hand.header.stamp.sec == 3
+
+
+def test_a_link_that_cannot_be_opened_listens_no_more():
+    node = StandIn()
+    asked = settings(ALLEGRO_V4, hand_command_topic="no name")
+    with pytest.raises(InvalidTopicNameException):
+        DriverLink(node, asked, lambda reader, message: None)  # type: ignore[arg-type]
+    assert node.callbacks == {}
 
 
 def test_the_v4_hand_gets_its_thumb_first():

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from grasp_control.drivers import DriverJoints, StateMerger, StateReader, imagined, narrowed
+from grasp_control.drivers import (
+    DriverJoints,
+    ImaginedRobot,
+    StateMerger,
+    StateReader,
+    imagined,
+    narrowed,
+)
 from grasp_control.measurement import JointMeasurement
 from grasp_control.safety import Command
 from grasp_description.drivers import ALLEGRO_V4, ALLEGRO_V5, LBR, DriverFacts
@@ -103,6 +110,26 @@ def test_a_merger_goes_on_when_the_clock_was_set_back():
     merger = StateMerger(["arm", "hand"])
     merger.take(("arm", "hand"), 1000)
     assert merger.take(("arm", "hand"), 10) == 10
+
+
+def test_a_merger_that_forgot_waits_for_every_part():
+    merger = StateMerger(["arm", "hand"])
+    merger.take(("arm", "hand"), 1000)
+    merger.forget()
+    assert merger.take(("arm",), 10) is None
+    assert merger.take(("hand",), 12) == 10
+
+
+def test_an_imagined_robot_stands_until_every_part_of_the_real_one_was_measured():
+    robot = ImaginedRobot(["arm", "hand"])
+    assert not robot.stands
+    assert robot.instead_of(("lbr_A2",), [9.0], []) == ([9.0], [])
+    robot.follow(Command(POSITION, 2.0 * POSITION, first=False))
+    robot.measured(["arm"])
+    assert robot.stands
+    assert robot.instead_of(("lbr_A2",), [9.0], []) == ([0.01], [])
+    robot.measured(["hand"])
+    assert not robot.stands
 
 
 def test_a_dry_run_sees_the_robot_where_it_was_told_to_be_but_not_what_a_driver_got_wrong():

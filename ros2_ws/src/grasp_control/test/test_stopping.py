@@ -40,3 +40,33 @@ def test_stopped_before_its_first_command_it_gives_none(make_bench):
     bench.core.stop(bench.now_s)
     bench.run(0.2)
     assert bench.commands == []
+
+
+def test_a_robot_that_got_no_command_for_long_is_not_started_again(bench):
+    bench.run(0.5, elbow_at)
+    assert bench.core.moving
+    timeout_s = bench.core.config.measurement_timeout_s
+    bench.core.note_gap(timeout_s)
+    assert bench.core.state is State.ARMED
+    bench.core.note_gap(1.01 * timeout_s)
+    assert (bench.core.state, bench.core.counts["gaps"]) == (State.DISARMED, 1)
+    assert "no command for" in bench.core.reason
+    assert [bench.step() for _ in range(20)] == [None] * 20
+    bench.arm()
+    assert bench.step().first
+
+
+def test_a_gap_at_rest_and_one_that_is_no_number(bench):
+    bench.core.note_gap(10.0)
+    assert bench.core.state is State.ARMED
+    bench.run(0.5, elbow_at)
+    bench.core.note_gap(float("nan"))
+    assert bench.core.state is State.DISARMED
+
+
+def test_measurements_that_were_forgotten_do_not_arm(make_bench):
+    bench = make_bench()
+    bench.measure()
+    bench.core.forget_measurements()
+    assert "was measured" in bench.core.arm(bench.now_s).reason
+    bench.arm()

@@ -35,6 +35,11 @@ class ServiceCall:
             return f"service {self.name} to appear"
         return f"the answer of {self.name}" if self._on_answer is not None else ""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody offers the service now."""
+        return self._client.service_is_ready()
+
     def send(self, request: Any, on_answer: Callable[[Any], None]) -> None:
         """Send ``request`` as soon as the service is there; what was under way is forgotten."""
         self._unsent, self._on_answer = request, on_answer
@@ -74,6 +79,11 @@ class TriggerCaller:
     def waiting_for(self) -> str:
         """What is awaited now, in words; empty when nothing is."""
         return self._call.waiting_for
+
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody offers the service now."""
+        return self._call.is_there
 
     def call(self, then: Then) -> None:
         """Call the service, then ``then`` with its success and message."""

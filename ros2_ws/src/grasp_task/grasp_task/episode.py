@@ -417,10 +417,10 @@ def _tick(state: State, tick: Tick, now: Instant, rules: Rules) -> Outcome:
             during = f"{rules.search_window_s:g} s of the node's clock"
             return _fault(state, f"no estimate of the object came for {during}{detail}", now)
         return _enter(state, Step.SEARCH_AGAIN, now)
-    if state.request in MOTIONS and node_s > rules.motion_limit_s:
-        text = f"{state.request.value} took longer than {rules.motion_limit_s:g} s of the node's clock"
-        return _fault(state, f"{text}{detail}", now)
-    return _check_answer(state, detail, wall_s, now, rules)
+    if state.request in MOTIONS and node_s > rules.motion_limit_s + tick.motion_s:
+        text = f"took longer than {rules.motion_limit_s + tick.motion_s:g} s of the node's clock"
+        return _fault(state, f"{state.request.value} {text}{detail}", now)
+    return _check_answer(state, detail, wall_s - tick.motion_s, now, rules)
 
 
 def _check_answer(state: State, detail: str, wall_s: float, now: Instant, rules: Rules) -> Outcome:

@@ -131,6 +131,8 @@ class Tick:
 
     waiting_for: str = ""
     """what the node knows about the request under way, for the message if its time is up"""
+    motion_s: float = 0.0
+    """s that the task's own motion under way is to take; limits count from its end"""
 
 
 @dataclass(frozen=True)

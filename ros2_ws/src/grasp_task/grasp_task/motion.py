@@ -139,6 +139,11 @@ class MotionFollower:
             self.cancel()
         return target, arrived
 
+    @property
+    def planned_s(self) -> float:
+        """s that the motion under way is to take; 0 where there is none, or it has not begun."""
+        return self._motion.duration_s if self._motion is not None else 0.0
+
     def waiting_for(self, names: tuple[str, ...]) -> str:
         """What the motion still lacks, in words; empty where there is none."""
         if self._motion is not None and self._position is not None:

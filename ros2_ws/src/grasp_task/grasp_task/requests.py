@@ -38,6 +38,8 @@ _REST_RAD_S = 0.1
 """rad/s, the arm is at rest when no joint is faster: the command node refuses to arm a robot in motion"""
 _STREAMING = "streaming"
 """word of /camera/state while images are published"""
+_CANNOT_BE_ARMED = ("unconfigured", "inactive")
+"""words of a command node that can be without the service to disarm it"""
 _HAND_SETTLES_S = 1.0
 """s of the node's clock that the fingers have to open after their last target"""
 
@@ -102,8 +104,18 @@ class RequestDesk:
         """Whether joint states are wanted now."""
         return self._motion.active or self._request in (Request.AWAIT_ROBOT, Request.ARM)
 
-    def take(self, request: Request) -> None:
-        """See to ``request``; it replaces whatever was under way."""
+    @property
+    def motion_s(self) -> float:
+        """s that the motion under way is to take; 0 where there is none."""
+        return self._motion.planned_s
+
+    def take(self, request: Request, control_word: str = "") -> None:
+        """See to ``request``; it replaces whatever was under way.
+
+        Args:
+            request: what is asked
+            control_word: last word of /control/state
+        """
         for one in self._callers():
             one.cancel()
         self._motion.cancel()
@@ -127,7 +139,7 @@ class RequestDesk:
             case Request.MOVE_HOME | Request.CARRY | Request.OPEN_HAND:
                 self._begin_motion(request)
             case Request.STAND_DOWN:
-                self._stand_down()
+                self._stand_down(control_word)
 
     def poll(self) -> None:
         """To be called every few hundredths of a second: sends what waits, asks again what was refused."""
@@ -233,10 +245,13 @@ class RequestDesk:
 
         self._reset.call(then)
 
-    def _stand_down(self) -> None:
+    def _stand_down(self, control_word: str) -> None:
         """Disarm, and take the policy node out of its active state: both at once, as either may be dead."""
         self._parts = {}
-        self._disarm.call(lambda ok, message: self._stood_down("disarm", ok, message))
+        if control_word in _CANNOT_BE_ARMED and not self._disarm.is_there:
+            self._stood_down("disarm", True, "")
+        else:
+            self._disarm.call(lambda ok, message: self._stood_down("disarm", ok, message))
         self._policy.drive("not active", lambda ok, message: self._stood_down("policy", ok, message))
 
     def _stood_down(self, part: str, ok: bool, message: str) -> None:

@@ -114,12 +114,14 @@ class TaskNode(Node):
         self._make_services_and_timers()
         self._publish_state()
         self._publish_score()
-        self._save()
+        if self.parameters.report:
+            self.scoreboard.write(Path(self.parameters.report))  # refused here where it cannot be
         self._starting = self.parameters.autostart
         self._patience_ends_s = time.monotonic() + self.parameters.rules.startup_limit_s
         if not self._starting:
             service = self.resolve_service_name("/grasp/start")
-            self.get_logger().info(f"waiting for a person: ros2 service call {service} std_srvs/srv/Trigger")
+            how = f"ros2 service call {service} std_srvs/srv/Trigger, or grasp_bringup's `call start`"
+            self.get_logger().info(f"waiting for a person: {how}")
         self._start_by_itself()
 
     def _make_publishers(self) -> None:
@@ -176,7 +178,8 @@ class TaskNode(Node):
         if self.state.phase is not before.phase:
             self._publish_state()
             self._log_phase()
-        for effect in effects:
+        # What is asked of other nodes comes before the books, which may fail or take their time.
+        for effect in sorted(effects, key=lambda one: not isinstance(one, Ask)):
             self._carry_out(effect, before, now)
 
     def _carry_out(self, effect: Effect, before: State, now: Instant) -> None:
@@ -197,7 +200,7 @@ class TaskNode(Node):
                 self._save()
 
     def _ask(self, request: Request) -> None:
-        self._desk.take(request)
+        self._desk.take(request, self.state.control)
         if request is Request.CARRY:
             self._grip.restart()
             # The fingers press on: the command node must not miss a target until the next joint state comes.
@@ -261,7 +264,7 @@ class TaskNode(Node):
         self._desk.poll()
         if self._unexplained is not None and time.monotonic() > self._unexplained[1]:
             self._explain(self._unexplained[0], "")
-        self._dispatch(Tick(self._desk.waiting_for()))
+        self._dispatch(Tick(self._desk.waiting_for(), self._desk.motion_s))
 
     def _on_control_state(self, message: String) -> None:
         self._unexplained = None
@@ -393,9 +396,15 @@ class TaskNode(Node):
         else:
             self.get_logger().debug(phase.value)
 
-    def _save(self) -> None:
-        if self.parameters.report:
-            self.scoreboard.write(Path(self.parameters.report))
+    def _save(self) -> bool:
+        """Write the report, if one is wanted; whether that went well. A robot does not depend on a disk."""
+        try:
+            if self.parameters.report:
+                self.scoreboard.write(Path(self.parameters.report))
+        except OSError as error:
+            self.get_logger().error(f"the report was not written: {error}", throttle_duration_sec=10.0)
+            return False
+        return True
 
     # The end
 
@@ -422,9 +431,9 @@ class TaskNode(Node):
     def conclude(self, interrupted: bool) -> int:
         """Judge the run, write the report and print the table; the exit status of the process."""
         status, self.scoreboard.outcome = self._verdict(interrupted)
-        self._save()
+        saved = self._save()
         self._console.print(self.scoreboard.table())
-        return status
+        return status if saved else status or EXIT_ENDED_EARLY
 
     def _verdict(self, interrupted: bool) -> tuple[int, str]:
         complaints = "".join(f"; {name} says: {text}" for name, text in self._complaints.items())
@@ -440,10 +449,8 @@ class TaskNode(Node):
         return EXIT_WHOLE, "ran whole"
 
 
-def _spin(node: TaskNode, interruptions: list[int]) -> None:
+def _spin(node: TaskNode, executor: SingleThreadedExecutor, interruptions: list[int]) -> None:
     """Spin until the run is over; if interrupted, until what moves has stopped or the time for it is up."""
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     while not node.finished and not interruptions:
         executor.spin_once(timeout_sec=0.1)
     if node.state.failed:
@@ -452,10 +459,14 @@ def _spin(node: TaskNode, interruptions: list[int]) -> None:
         while time.monotonic() < deadline and not interruptions:
             executor.spin_once(timeout_sec=0.1)
     if interruptions:
-        node.interrupt()
-        deadline = time.monotonic() + _LAST_WORDS_S
-        while not node.resting and time.monotonic() < deadline:
-            executor.spin_once(timeout_sec=0.1)
+        _come_to_rest(node, executor)
+
+
+def _come_to_rest(node: TaskNode, executor: SingleThreadedExecutor) -> None:
+    node.interrupt()
+    deadline = time.monotonic() + _LAST_WORDS_S
+    while not node.resting and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.1)
 
 
 def main() -> None:
@@ -463,12 +474,17 @@ def main() -> None:
     interruptions: list[int] = []
     # rclpy's own handler would close the context, and with it the chance to stop and conclude in order.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: interruptions.append(received))
-    node = TaskNode()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda received, _: interruptions.append(received))
+    node, executor = TaskNode(), SingleThreadedExecutor()
+    executor.add_node(node)
     try:
-        _spin(node, interruptions)
+        _spin(node, executor, interruptions)
         status = node.conclude(interrupted=bool(interruptions))
+    except Exception:
+        _come_to_rest(node, executor)
+        raise
     finally:
         node.destroy_node()
         try_shutdown()

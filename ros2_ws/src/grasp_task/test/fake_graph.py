@@ -91,8 +91,12 @@ class FakeControl(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_subscription(JointTrajectory, "/policy/joint_target", self._take, 10)
         self.create_service(Trigger, "~/arm", self._on_arm)
-        self.create_service(Trigger, "~/disarm", self._on_disarm)
+        self._disarm = self.create_service(Trigger, "~/disarm", self._on_disarm)
         self.say("unconfigured")
+
+    def destroy_disarm(self) -> None:
+        """Offer no service to disarm."""
+        self.destroy_service(self._disarm)
 
     def say(self, word: str, reason: str = "") -> None:
         """Go to a state."""

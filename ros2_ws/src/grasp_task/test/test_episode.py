@@ -299,6 +299,20 @@ def test_a_motion_that_does_not_arrive_is_a_fault_that_names_the_joint():
     assert "'lbr_A2' is 0.310 rad from its goal" in driver.state.reason
 
 
+@pytest.mark.parametrize(
+    ("node_s", "wall_s"), [(ATTENDED.motion_limit_s, 0.0), (1.0, ATTENDED.motion_wall_limit_s)]
+)
+def test_a_motion_that_is_meant_to_take_long_is_given_that_time_beside_its_limit(node_s, wall_s):
+    driver = started().go_to(Step.HOME_MOVE)
+    planned_s = 40.0
+    began = driver.now
+    for more_s, step in ((planned_s - 0.1, Step.HOME_MOVE), (planned_s + 0.1, Step.STAND_DOWN)):
+        later = (node_s + more_s, 0.0) if not wall_s else (node_s + 0.01 * more_s, wall_s + more_s)
+        driver.now = Instant(began.node_s + later[0], began.wall_s + later[1])
+        driver.send(Tick("", planned_s))
+        assert driver.state.step is step
+
+
 @pytest.mark.parametrize("step", [Step.RUN, Step.HOME_MOVE, Step.RELEASE_OPEN])
 def test_a_clock_that_stands_still_while_something_moves_is_a_fault(step):
     driver = started().go_to(step)

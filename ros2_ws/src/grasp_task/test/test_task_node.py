@@ -1,5 +1,8 @@
 """The task node among small stand-ins for the other nodes, over real topics and services."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -34,6 +37,29 @@ def test_a_run_of_two_episodes_is_scored_reported_and_ends(graph):
     assert graph.robot.resets == graph.policy.activations == 2
     assert graph.control.word == "disarmed"
     assert not graph.policy.active
+
+
+@with_parameters(autostart=True)
+def test_a_report_that_cannot_be_written_leaves_no_policy_active_and_is_told(graph):
+    graph.word("grasp")
+    folder = Path(graph.task.parameters.report).parent
+    shutil.rmtree(folder)
+    folder.touch()
+    graph.spin_until(lambda: graph.task.finished, "the end")
+    assert not graph.policy.active
+    assert graph.control.word == "disarmed"
+    assert graph.task.conclude(interrupted=False) == EXIT_ENDED_EARLY
+
+
+@with_parameters(camera_node="/grasp_camera")
+def test_a_stop_before_the_command_node_is_configured_has_nothing_to_disarm(graph):
+    graph.control.destroy_disarm()  # which a real one offers from then on
+    graph.spin_until(lambda: graph.task.state.control == "unconfigured", "the command node's word")
+    assert graph.call("/grasp/start").success
+    graph.spin_until(lambda: graph.camera.active, "the camera node's activation")
+    assert graph.call("/grasp/stop").success
+    graph.word("stopped")
+    assert graph.task.scoreboard.faults == []
 
 
 @with_parameters(autostart=True)
