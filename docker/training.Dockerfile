@@ -19,7 +19,9 @@ WORKDIR /opt/grasp
 
 # The same steps as on any machine: versions from constraints.txt, everything in .venv.
 COPY --chown=grasp:grasp . .
-RUN PIP_NO_CACHE_DIR=1 make venv PYTHON=python3 && mkdir runs
+# One more package index for torch: --build-arg TORCH_INDEX=URL.
+ARG TORCH_INDEX=
+RUN PIP_NO_CACHE_DIR=1 make venv PYTHON=python3 TORCH_INDEX="$TORCH_INDEX" && mkdir runs
 
 # Runs go here: mount a folder of the host's.
 VOLUME /opt/grasp/runs

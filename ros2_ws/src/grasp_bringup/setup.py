@@ -45,6 +45,7 @@ setup(
     extras_require={"test": ["pytest"]},
     entry_points={
         "console_scripts": [
+            "call = grasp_bringup.call:main",
             "doctor = grasp_bringup.doctor:main",
             "grasp_run = grasp_bringup.runner:main",
             "rates = grasp_bringup.rates:main",

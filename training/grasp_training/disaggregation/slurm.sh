@@ -18,4 +18,5 @@ resume=()
 [ -e "$runs_folder/$run/config.yaml" ] && resume=(--resume)
 srun torchrun --nnodes "$SLURM_NNODES" --nproc-per-node 4 --max-restarts 3 \
   --rdzv-backend c10d --rdzv-endpoint "$first:29500" --rdzv-id "$SLURM_JOB_ID" \
-  -m grasp_training.cli train teacher --run "$run" --placement 6:2 --runs-folder "$runs_folder" "${resume[@]}"
+  -m grasp_training.cli train teacher --run "$run" --preset node4 --placement 6:2 --runs-folder "$runs_folder" \
+  "${resume[@]}"

@@ -311,7 +311,7 @@ def sim_graph(arguments: SimArguments) -> Graph:
     ]
     if arguments.rates:
         processes.append(
-            NodeProcess("grasp_bringup", "rates", "grasp_bringup.rates", "grasp_rates", (files[0],), {})
+            NodeProcess("grasp_bringup", "rates", "grasp_bringup.rates", "grasp_rates", tuple(files), {})
         )
     recording = None if is_none(arguments.record) else absolute(arguments.record)
     if recording is not None:

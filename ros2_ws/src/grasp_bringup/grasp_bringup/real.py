@@ -104,7 +104,7 @@ def real_graph(arguments: RealArguments) -> Graph:
         _simulation(process, robot, arguments) if arguments.rehearsal else _cameras(process, arguments),
         process("grasp_control", "control_node", control, lifecycle=True),
         process("grasp_policy", "policy_node", {"policy": str(policy)}, remappings=remapped, lifecycle=True),
-        *_onlookers(arguments),
+        *_onlookers(arguments, tuple(files)),
         process("grasp_task", "task_node", task, remappings=remapped, ends_graph=True),
     ]
     return Graph(
@@ -133,12 +133,12 @@ def _recording(arguments: RealArguments) -> Path | None:
     return None if is_none(arguments.record) else absolute(arguments.record)
 
 
-def _onlookers(arguments: RealArguments) -> list[NodeProcess]:
+def _onlookers(arguments: RealArguments, files: tuple[Path, ...]) -> list[NodeProcess]:
     """Who only listens: the recorder and RViz, where they are asked for."""
     found = []
     recording = _recording(arguments)
     if recording is not None:
-        found.append(recorder(recording, ()))
+        found.append(recorder(recording, files))
     if arguments.rviz:
         states = {"/joint_states": CANONICAL_STATES}
         shown = {"robot_description": urdf_text()}

@@ -66,6 +66,15 @@ def test_further_parameters_win_over_the_packages_own_file():
     assert more == (*own, Path("/etc/mine.yaml"))
 
 
+def test_every_node_reads_the_same_files_those_that_only_listen_too():
+    told = SimArguments(rates=True, record="one.mcap", parameters="/etc/mine.yaml")
+    nodes = by_name(sim_graph(told))
+    files = {name: process.parameter_files for name, process in nodes.items()}
+    assert files == dict.fromkeys(nodes, nodes["grasp_sim"].parameter_files)
+    assert {"grasp_rates", "grasp_recorder"} <= set(files)
+    assert files["grasp_rates"][-1] == Path("/etc/mine.yaml")
+
+
 def test_every_node_can_be_started_as_a_module_and_has_an_executable():
     for process in sim_graph(SimArguments(rates=True, record="one.mcap")).processes:
         assert importlib.util.find_spec(process.module) is not None, process.module

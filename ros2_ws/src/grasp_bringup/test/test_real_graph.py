@@ -89,6 +89,17 @@ def test_further_parameters_win_over_the_robots_own():
     assert names == ["lbr_allegro_v4.yaml", "rehearsal.yaml", "mine.yaml"]
 
 
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_every_node_of_ours_reads_the_same_files_the_recorder_too(tmp_path, rehearsal):
+    arguments = RealArguments(
+        rehearsal=rehearsal, record=str(tmp_path / "a.mcap"), parameters="/etc/mine.yaml"
+    )
+    nodes = by_name(real_graph(arguments))
+    files = {name: process.parameter_files for name, process in nodes.items()}
+    assert files == dict.fromkeys(nodes, nodes["grasp_task"].parameter_files)
+    assert files["grasp_recorder"][-1] == Path("/etc/mine.yaml")
+
+
 def test_arguments_are_described_read_back_and_checked_for_spelling():
     described = described_arguments(RealArguments)
     assert [name for name, _, _ in described] == [one.name for one in fields(RealArguments)]

@@ -20,8 +20,9 @@ memory nor an estimate of the object's position; so ours trains without them too
 `--depth.position-weight 0`). The peers' encoders are convolutions of our encoder's channels and strides,
 flat into the hidden layers: rsl_rl's `CNNModel`, and the same in Sample Factory.
 
-**An environment for Sample Factory.** Sample Factory 2.1.1 wants numpy below 2 and gymnasium below 1, so it
-lives in a virtual environment of its own, together with our packages, which work with that numpy:
+**An environment for Sample Factory.** Sample Factory 2.1.1 wants numpy below 2, which constraints.txt has up
+to Python 3.12 only, and gymnasium below 1, so it lives in a virtual environment of its own, together with our
+packages, which work with that numpy:
 
     python3.11 -m venv peers-env
     peers-env/bin/pip install torch==2.13.0
@@ -30,7 +31,8 @@ lives in a virtual environment of its own, together with our packages, which wor
         -e ros2_ws/src/grasp_description -e ros2_ws/src/grasp_policy -e training
     python -m grasp_training.benchmarks.peers --output peers --sample-factory-python peers-env/bin/python
 
-Versions are those of constraints.txt, but for numpy; every training's are written beside its figures.
+Versions are those of constraints.txt, but for numpy on Python 3.13 and newer; every training's are written
+beside its figures.
 `--only-binary` keeps pip from building older releases as it looks for versions that agree. Nothing of Sample
 Factory had to be changed.
 """
