@@ -62,6 +62,7 @@ class FakeSimulator:
         )
         self.resets: list[torch.Tensor] = []
         self.put: dict[int, torch.Tensor] = {}
+        self.diverge: dict[int, str] = {}
 
     @property
     def state(self) -> SimulatorState:
@@ -70,6 +71,8 @@ class FakeSimulator:
     def reset(self, env_ids: torch.Tensor, state: ResetState) -> None:
         self.resets.append(env_ids)
         self._state.joint_position[env_ids] = state.joint_position
+        self._state.joint_velocity[env_ids] = 0.0
+        self._state.object_velocity[env_ids] = 0.0
         self._state.object_position[env_ids] = state.object_position
         self._state.object_quaternion[env_ids] = state.object_quaternion
 
@@ -77,6 +80,8 @@ class FakeSimulator:
         self._state.joint_position[:] = joint_command[:, -1]
         for env, position in self.put.items():
             self._state.object_position[env] = position
+        for env, name in self.diverge.items():
+            getattr(self._state, name)[env] = torch.nan
 
     def figures(self) -> dict[str, float]:
         return {}
@@ -230,10 +235,23 @@ def test_a_lost_object_ends_the_episode_of_its_environment_as_a_failure():
     assert env.episode_length_buf.tolist() == [1, 0]
 
 
-def test_an_object_at_no_number_is_lost():
+@pytest.mark.parametrize("part", ["object_position", "object_velocity", "joint_position", "joint_velocity"])
+def test_what_is_at_no_number_is_lost_and_makes_nothing_else_no_number(part: str):
     env, simulator = fake_env()
-    simulator.put[0] = torch.full((3,), torch.nan)
-    assert env.step(idle(env))[2].tolist() == [True, False]
+    simulator.diverge = {0: part}
+    for step in range(2):
+        observations, reward, done, extras = env.step(idle(env))
+        assert all(torch.isfinite(observations[group]).all() for group in env.groups)
+        assert torch.isfinite(reward).all()
+        assert torch.isfinite(extras["height"]).all()
+        assert all(np.isfinite(value) for value in extras["log"].values())
+        assert not extras["time_outs"].any()
+        if step == 0:
+            assert done.tolist() == extras["lost"].tolist() == [True, False]
+            assert reward[0] == 0.0
+            assert reward[1] != 0.0, "the others earn what they earn"
+            simulator.diverge.clear()
+    assert not done.any()
 
 
 def test_success_is_the_scoreboards():

@@ -144,7 +144,7 @@ class GraspEnv(VecEnv):
         ``extras`` has ``time_outs`` (n,), ``log`` (scalars) and, for evaluation, as of the end of this step
         and before resets:
         ``success``, ``lifted``, ``lost`` (n,) bool, ``height`` (n,) in m and ``state``, the simulator's
-        state.
+        state. A simulation whose state is not finite is lost, with reward and height 0.
         """
         measured = self._proprioception[:, : len(JOINT_NAMES)]
         with torch.no_grad():
@@ -163,15 +163,16 @@ class GraspEnv(VecEnv):
         self.simulator.step(self._shaper(target))
         self.episode_length_buf += 1
         state = self.simulator.state
+        # A world that diverged ends as lost, with no reward: one number that is none would end the whole run.
+        broken = ~state.finite()
         geometry = self._geometry(state, slice(None))
         terms = reward_terms(geometry, actions, self.cfg.reward)
+        terms = {name: value.masked_fill(broken, 0.0) for name, value in terms.items()}
         reward = torch.stack(list(terms.values())).sum(0)
         self._held_steps = torch.where(geometry.at_goal, self._held_steps + 1, 0)
         self._lifted |= geometry.height > LIFTED_M
         position = state.object_position
-        lost = ((position < self._lower) | (position > self._upper)).any(-1) | ~torch.isfinite(position).all(
-            -1
-        )
+        lost = ((position < self._lower) | (position > self._upper)).any(-1) | broken
         timed_out = (self.episode_length_buf >= self.max_episode_length) | self._held_long_enough()
         done = lost | timed_out
         # As the scoreboard counts: so many steps later than the first one at the goal.
@@ -181,7 +182,7 @@ class GraspEnv(VecEnv):
             "success": success,
             "lifted": self._lifted.clone(),
         }
-        extras |= {"height": geometry.height, "lost": lost, "state": state}
+        extras |= {"height": geometry.height.masked_fill(broken, 0.0), "lost": lost, "state": state}
         extras["log"] = self._log(terms, done, success)
         self._tip_gap = geometry.tip_gap
         self._change_appearance(self._sampler.choose(self._appearance_changes()))
