@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +16,7 @@ from learning_samples import SMALL_NETWORK, SimpleDecoder, small_student, small_
 from toy_environment import ToyTask, make_toy_env
 
 from grasp_description.cameras import STEREO_RIG
-from grasp_policy.policy_file import card_path, load_policy, read_card, read_spec
+from grasp_policy.policy_file import PolicyFileError, card_path, load_policy, read_card, read_spec
 from grasp_policy.workcell_contract import workcell_contract
 from grasp_training.errors import GraspError
 from grasp_training.export import (
@@ -29,7 +31,7 @@ from grasp_training.export import (
 from grasp_training.export.card import read_scores
 from grasp_training.export.parity import check_parity, random_observations
 from grasp_training.learning import train_student, train_teacher
-from grasp_training.runs import RunError, RunFolder
+from grasp_training.runs import RunError, RunFolder, save_yaml
 from grasp_training.tasks import ActionDecoder
 
 
@@ -152,6 +154,22 @@ def test_a_failed_parity_check_writes_nothing(
     with pytest.raises(ExportError, match="differ from torch's by up to"):
         export_policy(student, tmp_path / "p.onnx", ActionDecoder(), config)
     assert list(tmp_path.iterdir()) == []
+
+
+def copied_run(runs: Path, folder: Path, **task: Any) -> RunFolder:
+    """A copy of the student's run whose task has other settings, as an older run may."""
+    copy = RunFolder(folder / "student")
+    shutil.copytree(runs / "student", copy.path)
+    document = copy.load_config()
+    save_yaml(copy.config_path, document | {"task": document["task"] | task})
+    return copy
+
+
+def test_a_run_at_another_rate_gives_a_file_that_the_node_refuses(runs: Path, tmp_path: Path) -> None:
+    run = copied_run(runs, tmp_path, control_rate_hz=60)
+    with pytest.raises(PolicyFileError, match=r"control_rate_hz.*60.*30"):
+        export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+    assert not (tmp_path / "p.onnx").exists()
 
 
 def test_a_teacher_cannot_be_exported(runs: Path, tmp_path: Path) -> None:

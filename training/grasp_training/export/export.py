@@ -130,14 +130,18 @@ def to_onnx(policy: ExportedPolicy) -> onnx.ModelProto:
 
 
 def policy_spec(run: StudentRun) -> PolicySpec:
-    """Return the contract that a student was trained to: this repository's robot and workcell."""
-    robot, rig = workcell_contract(), STEREO_RIG
+    """Return the contract that a student was trained to: this repository's robot and workcell.
+
+    Rate and length of an episode are the run's own: an older run may have learnt at a rate that the robot
+    does not have, and its file is to be refused.
+    """
+    robot, rig, task = workcell_contract(), STEREO_RIG, run.document["task"]
     return PolicySpec(
         format_version=FORMAT_VERSION,
         joint_names=robot.joint_names,
         joint_lower=robot.joint_lower,
         joint_upper=robot.joint_upper,
-        control_rate_hz=robot.control_rate_hz,
+        control_rate_hz=float(task.get("control_rate_hz", robot.control_rate_hz)),
         image_width=run.student.encoder.width,
         image_height=run.student.encoder.height,
         fovy_deg=robot.fovy_deg,
@@ -148,7 +152,7 @@ def policy_spec(run: StudentRun) -> PolicySpec:
             rig.position_tolerance_m, rig.rotation_tolerance_deg, _FOVY_TOLERANCE_DEG, _BASELINE_TOLERANCE_M
         ),
         memory_size=run.student.memory_size,
-        episode_length_s=float(run.document["task"].get("episode_length_s", EPISODE_LENGTH_S)),
+        episode_length_s=float(task.get("episode_length_s", EPISODE_LENGTH_S)),
         goal_position=robot.goal_position,
         run=_identity(run),
         scores=training_scores(run),

@@ -347,11 +347,12 @@ def make_env(
 
     Raises:
         ValueError: a group or the object set does not exist.
-        ConfigurationError: images have no pixels, the simulator's device is not there, or it cannot do what
-            the task asks for.
+        ConfigurationError: the rates are not the workcell's, images have no pixels, the simulator's device is
+            not there, or it cannot do what the task asks for.
         IsaacGymError: the simulator is Isaac Gym, and missing or failing.
     """
     check_groups(groups)
+    config.check_rates()
     specs, ranges = object_set(objects, config.object_seed), config.randomization
     if config.simulator == "isaacgym" and config.isaacgym.gpu_pipeline and ranges.mass != (1.0, 1.0):
         limit = "with task.isaacgym.gpu_pipeline, Isaac Gym cannot change masses: it has to be (1, 1)"
