@@ -40,7 +40,7 @@ def markdown(results: dict[str, Result], config: BatchConfig) -> str:
 def _words(config: BatchConfig) -> str:
     scaled = f", times {config.scale:g} here" if config.scale != 1.0 else ""
     if config.num_envs is None:
-        counts = f"what fits {config.devices} devices of {config.memory_gb:g} GB by the plan"
+        counts = f"what fits {config.devices} devices of {config.memory_gb:g} GB by the plan, in bytes of the CPU backends"
     else:
         counts = f"as given, for {config.devices} devices"
     return (
