@@ -156,10 +156,10 @@ def test_a_failed_parity_check_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def copied_run(runs: Path, folder: Path, **task: Any) -> RunFolder:
-    """A copy of the student's run whose task has other settings, as an older run may."""
-    copy = RunFolder(folder / "student")
-    shutil.copytree(runs / "student", copy.path)
+def copied_run(runs: Path, folder: Path, name: str = "student", **task: Any) -> RunFolder:
+    """A copy of a run whose task has other settings, as an older run may."""
+    copy = RunFolder(folder / name)
+    shutil.copytree(runs / name, copy.path)
     document = copy.load_config()
     save_yaml(copy.config_path, document | {"task": document["task"] | task})
     return copy
@@ -168,6 +168,19 @@ def copied_run(runs: Path, folder: Path, **task: Any) -> RunFolder:
 def test_a_run_at_another_rate_gives_a_file_that_the_node_refuses(runs: Path, tmp_path: Path) -> None:
     run = copied_run(runs, tmp_path, control_rate_hz=60)
     with pytest.raises(PolicyFileError, match=r"control_rate_hz.*60.*30"):
+        export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+    assert not (tmp_path / "p.onnx").exists()
+
+
+def test_a_run_on_other_objects_is_refused_since_its_file_could_not_say_so(
+    runs: Path, tmp_path: Path
+) -> None:
+    run = copied_run(runs, tmp_path, object_seed=1)
+    with pytest.raises(ExportError, match=r"Run 'student'.* learnt with task\.object_seed 1; expected 0"):
+        export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+    copied_run(runs, tmp_path, "teacher", object_seed=2)
+    save_yaml(run.config_path, run.load_config() | {"task": {}})
+    with pytest.raises(ExportError, match=r"Run 'teacher'.* learnt with task\.object_seed 2; expected 0"):
         export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
     assert not (tmp_path / "p.onnx").exists()
 

@@ -259,7 +259,11 @@ def test_given_teachers_are_taken_as_they_are_and_of_the_wrong_kind_refused(
         ({"student": small_student("mine", UNSET)}, "--student.run is 'mine'; a study sets it"),
         ({"measure": MeasureConfig(level=2.0)}, "level is 2.0"),
         ({"student_task": TaskConfig(image=ImageConfig(160, 120))}, "student_task.image is 160×120 px"),
-        ({"task": TaskConfig(object_seed=1)}, "the same objects held out"),
+        ({"task": TaskConfig(object_seed=1)}, r"^task\.object_seed is 1; expected 0"),
+        (
+            {"task": TaskConfig(object_seed=1), "student_task": TaskConfig(object_seed=1)},
+            "scored on the objects that this seed holds out",
+        ),
     ],
 )
 def test_bad_settings_are_refused_before_anything_runs(tmp_path: Path, change: Any, words: str) -> None:

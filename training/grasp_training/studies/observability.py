@@ -247,7 +247,7 @@ def check(config: ObservabilityConfig, runs: Path) -> None:
     check_distillation(config.student.distillation)
     check_mode(config.student)
     check_measures(config.measure)
-    _check_images(config)
+    _check_tasks(config)
     for kind in KINDS:
         for seed in range(config.seeds):
             given = given_teacher(config, kind, seed)
@@ -255,20 +255,20 @@ def check(config: ObservabilityConfig, runs: Path) -> None:
                 _check_given(run_folder(runs, given), kind, config.student_task)
 
 
-def _check_images(config: ObservabilityConfig) -> None:
-    robot = ImageConfig(STEREO_RIG.width, STEREO_RIG.height)
+def _check_tasks(config: ObservabilityConfig) -> None:
+    robot, object_seed = ImageConfig(STEREO_RIG.width, STEREO_RIG.height), TaskConfig().object_seed
     for name in ("task", "student_task"):
-        image = getattr(config, name).image
-        if image != robot:
+        task: TaskConfig = getattr(config, name)
+        if task.image != robot:
             raise ConfigurationError(
-                f"{name}.image is {image} px; the robot's cameras give {robot}, and would refuse the "
+                f"{name}.image is {task.image} px; the robot's cameras give {robot}, and would refuse the "
                 "students' policy files, which this study scores"
             )
-    if config.task.object_seed != config.student_task.object_seed:
-        raise ConfigurationError(
-            f"task.object_seed is {config.task.object_seed} and student_task.object_seed is "
-            f"{config.student_task.object_seed}; teachers and students need the same objects held out"
-        )
+        if task.object_seed != object_seed:
+            raise ConfigurationError(
+                f"{name}.object_seed is {task.object_seed}; expected {object_seed}: a policy file does not "
+                "say its own, and is scored on the objects that this seed holds out"
+            )
 
 
 def _check_given(folder: RunFolder, kind: Observe, student_task: TaskConfig) -> None:

@@ -136,7 +136,8 @@ class TaskConfig:
     depth_image: ImageConfig = ImageConfig(48, 36)
     """size of depth images; small, for a few cores"""
     object_seed: int = 0
-    """seed of the object sets (not of the episodes)"""
+    """seed of the object sets (not of the episodes); policy files are exported of the default alone, since
+    they do not say it"""
     simulator: SimulatorName = "mujoco"
     """`mujoco`: the CPU, any machine; `mujoco_warp`: a CUDA device (`--task.warp.device`); `isaacgym`: Isaac
     Gym Preview 4, a download of its own"""
