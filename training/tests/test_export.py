@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import platform
 import shutil
 from pathlib import Path
 from typing import Any
@@ -95,11 +97,32 @@ def test_the_card_says_how_it_was_made_with_curves_and_configuration_beside(expo
     assert card.sha256 == exported.sha256
     assert card.licence == "Apache-2.0"
     assert "2 iterations" in card.trained_how
+    machine = f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}"
+    assert (
+        f"in MuJoCo on the CPU, images by MuJoCo Warp's ray tracer; learning on cpu; {machine}; Python"
+        in (card.trained_on)
+    )
     assert card.environment_steps == 2 * 16 * 6 + 2 * 16 * 8
     assert card.commands[-1] == "grasp export student --output models/policy.onnx"
     beside = {path.name for path in exported.policy.with_suffix("").iterdir()}
     assert beside == {"curves.png", "config.yaml", "teacher_curves.png", "teacher_config.yaml"}
     assert str(exported.policy.parent) not in exported.card.read_text(), "no folder of this machine"
+
+
+def test_the_card_names_the_simulator_and_the_machine_of_the_run_and_not_of_the_export(
+    runs: Path, tmp_path: Path
+) -> None:
+    run = copied_run(runs, tmp_path, simulator="mujoco_warp", warp={"device": "cuda:1"})
+    document = run.load_config()
+    document["training"]["device"] = "cuda:0"
+    made = document["made_with"][0] | {"cores": 64, "machine": "aarch64"}
+    for record, machine in ((made, " 64 cores, aarch64;"), ({**made, "cores": None}, "")):
+        known = {name: value for name, value in record.items() if value is not None}
+        save_yaml(run.config_path, document | {"made_with": [known]})
+        report = export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+        trained_on = read_card(report.card).trained_on
+        simulated = "The training objects in MuJoCo Warp on cuda:1, images by its ray tracer"
+        assert trained_on.startswith(f"{simulated}; learning on cuda:0;{machine} Python 3.")
 
 
 def test_a_second_export_gives_the_same_file_and_takes_scores_about_it(
