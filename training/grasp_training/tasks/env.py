@@ -366,8 +366,10 @@ def make_env(
         rig=config.image.rig(),
         depth_rig=config.depth_image.rig("depth_image"),
     )
+    # Blocks of few environments, each with its own seed, begin at different objects.
+    first_object = int(np.random.default_rng(seed % 2**32).integers(len(specs)))
     simulator = make_simulator(
-        config.simulator, num_envs, simulation, config.threads, config.warp, config.isaacgym
+        config.simulator, num_envs, simulation, config.threads, config.warp, config.isaacgym, first_object
     )
     if sampler is None and isinstance(simulator, IsaacGymSimulator):
         sampler = HeldObjectsSampler(specs, ranges, seed, simulator.held_objects)
