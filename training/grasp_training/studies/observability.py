@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -156,7 +155,9 @@ class ObservabilityStudy:
 
     def run(self) -> dict[str, Result]:
         """Do every stage that is missing, seed by seed, and return the results of all by name."""
-        wanted = [(kind, seed) for seed, kind in product(range(self.config.seeds), KINDS)]
+        wanted: list[tuple[Observe, int]] = [
+            (kind, seed) for seed in range(self.config.seeds) for kind in KINDS
+        ]
         if self.config.jobs == 1:
             for kind, seed in wanted:
                 self.run_one(kind, seed)
