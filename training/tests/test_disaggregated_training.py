@@ -12,6 +12,7 @@ from learning_samples import SMALL_DEPTH_NETWORK, small_student, small_teacher
 from ranks_in_threads import train_in_threads
 from toy_environment import LessonToyEnv, ToyEnv, ToyTask, make_lesson_env, make_toy_env
 
+from grasp_description.workcell import SPAWN_REGION
 from grasp_training.disaggregation import RemoteVecEnv, Setup, SingleWiring
 from grasp_training.learning import TeacherConfig, train_student, train_teacher
 from grasp_training.runs import RunFolder
@@ -113,6 +114,53 @@ def test_the_level_that_the_learner_keeps_reaches_every_block(tmp_path: Path) ->
     assert level - levels.pop() in (0.0, pytest.approx(0.01)), (
         "what the last step moved is sent with the next"
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class LevelledToyTask(ToyTask):
+    """A toy task that says, as the grasp task does, at which level it begins."""
+
+    curriculum: CurriculumConfig = dataclasses.field(default_factory=CurriculumConfig)
+
+
+def test_first_episodes_begin_at_the_level_that_a_run_or_its_teacher_had_reached(tmp_path: Path) -> None:
+    begun: list[float] = []
+
+    def make(task: LevelledToyTask, *arguments: Any) -> ToyEnv:
+        begun.append(task.curriculum.start_level)
+        return make_toy_env(task, *arguments)
+
+    def levels_of(train: Any, config: Any, resume: bool = False) -> tuple[set[float], float]:
+        """The levels at which blocks began, and the level at the end."""
+        begun.clear()
+        folder = train(config, task, make, tmp_path, resume)
+        state = folder.checkpoints().load_latest().content["environment"]
+        return set(begun), state["curriculum"]["level"]
+
+    task = LevelledToyTask(episode_steps=5)
+    before, reached = levels_of(train_teacher, dataclasses.replace(teacher("t", "single"), iterations=3))
+    assert before == {0.0}
+    assert reached > 0.0
+    before, taught = levels_of(train_in_threads, teacher("t", "2:1"), resume=True)
+    assert before == {reached}
+    assert taught > reached
+    before, learnt = levels_of(train_student, small_student("s", "t"))
+    assert before == {taught}
+    assert learnt > taught
+    before, _ = levels_of(train_student, small_student("s", "t", iterations=4), resume=True)
+    assert before == {learnt}
+
+
+def test_environments_that_begin_at_a_level_spawn_objects_as_far_out_as_it_says() -> None:
+    def farthest(level: float | None) -> float:
+        setup = Setup(32, 2, ("privileged",), "training", seed=0, level=level)
+        env = SingleWiring().connect(make_env, TaskConfig(), Setup.from_json(setup.to_json()))
+        away = env.get_observations()["privileged"][:, :2] - torch.tensor(SPAWN_REGION.centre).float()
+        return float((away.abs() / torch.tensor(SPAWN_REGION.half_size).float()).max())
+
+    near = TaskConfig().randomization.spawn_scale[0] + 0.01
+    assert farthest(None) == farthest(0.0) < near
+    assert farthest(1.0) > 2.0 * near
 
 
 @pytest.mark.parametrize("make", [make_toy_env, make_lesson_env], ids=["plain", "lessons"])

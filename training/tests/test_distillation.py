@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -158,6 +159,22 @@ def test_gradients_of_several_learners_are_averaged(monkeypatch: pytest.MonkeyPa
     algorithm.reduce_parameters()
     for value, gradient in zip(parameters, before, strict=True):
         torch.testing.assert_close(value.grad, 1.5 * gradient)
+
+
+def test_the_losses_that_are_told_are_the_means_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = toy_env(16)
+    algorithm = make_algorithm(env)
+    roll_out(algorithm, env)
+    told = iter(range(SETTINGS.gradient_steps))
+
+    def losses(_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        nothing = 0.0 * next(algorithm.student.parameters()).sum()
+        return nothing + 2.0 * next(told), nothing + 1.0
+
+    monkeypatch.setattr(algorithm, "_losses", losses)
+    figures = algorithm.update()
+    assert (figures["behaviour"], figures["position"]) == (7.0, 1.0)
+    assert next(told, None) is None, "every batch counts"
 
 
 def test_labels_are_the_clipped_actions_of_the_teacher() -> None:

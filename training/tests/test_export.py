@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import platform
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +18,7 @@ from learning_samples import SMALL_NETWORK, SimpleDecoder, small_student, small_
 from toy_environment import ToyTask, make_toy_env
 
 from grasp_description.cameras import STEREO_RIG
-from grasp_policy.policy_file import card_path, load_policy, read_card, read_spec
+from grasp_policy.policy_file import PolicyFileError, card_path, load_policy, read_card, read_spec
 from grasp_policy.workcell_contract import workcell_contract
 from grasp_training.errors import GraspError
 from grasp_training.export import (
@@ -29,7 +33,7 @@ from grasp_training.export import (
 from grasp_training.export.card import read_scores
 from grasp_training.export.parity import check_parity, random_observations
 from grasp_training.learning import train_student, train_teacher
-from grasp_training.runs import RunError, RunFolder
+from grasp_training.runs import RunError, RunFolder, save_yaml
 from grasp_training.tasks import ActionDecoder
 
 
@@ -93,11 +97,32 @@ def test_the_card_says_how_it_was_made_with_curves_and_configuration_beside(expo
     assert card.sha256 == exported.sha256
     assert card.licence == "Apache-2.0"
     assert "2 iterations" in card.trained_how
+    machine = f"{len(os.sched_getaffinity(0))} cores, {platform.machine()}"
+    assert (
+        f"in MuJoCo on the CPU, images by MuJoCo Warp's ray tracer; learning on cpu; {machine}; Python"
+        in (card.trained_on)
+    )
     assert card.environment_steps == 2 * 16 * 6 + 2 * 16 * 8
     assert card.commands[-1] == "grasp export student --output models/policy.onnx"
     beside = {path.name for path in exported.policy.with_suffix("").iterdir()}
     assert beside == {"curves.png", "config.yaml", "teacher_curves.png", "teacher_config.yaml"}
     assert str(exported.policy.parent) not in exported.card.read_text(), "no folder of this machine"
+
+
+def test_the_card_names_the_simulator_and_the_machine_of_the_run_and_not_of_the_export(
+    runs: Path, tmp_path: Path
+) -> None:
+    run = copied_run(runs, tmp_path, simulator="mujoco_warp", warp={"device": "cuda:1"})
+    document = run.load_config()
+    document["training"]["device"] = "cuda:0"
+    made = document["made_with"][0] | {"cores": 64, "machine": "aarch64"}
+    for record, machine in ((made, " 64 cores, aarch64;"), ({**made, "cores": None}, "")):
+        known = {name: value for name, value in record.items() if value is not None}
+        save_yaml(run.config_path, document | {"made_with": [known]})
+        report = export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+        trained_on = read_card(report.card).trained_on
+        simulated = "The training objects in MuJoCo Warp on cuda:1, images by its ray tracer"
+        assert trained_on.startswith(f"{simulated}; learning on cuda:0;{machine} Python 3.")
 
 
 def test_a_second_export_gives_the_same_file_and_takes_scores_about_it(
@@ -152,6 +177,35 @@ def test_a_failed_parity_check_writes_nothing(
     with pytest.raises(ExportError, match="differ from torch's by up to"):
         export_policy(student, tmp_path / "p.onnx", ActionDecoder(), config)
     assert list(tmp_path.iterdir()) == []
+
+
+def copied_run(runs: Path, folder: Path, name: str = "student", **task: Any) -> RunFolder:
+    """A copy of a run whose task has other settings, as an older run may."""
+    copy = RunFolder(folder / name)
+    shutil.copytree(runs / name, copy.path)
+    document = copy.load_config()
+    save_yaml(copy.config_path, document | {"task": document["task"] | task})
+    return copy
+
+
+def test_a_run_at_another_rate_gives_a_file_that_the_node_refuses(runs: Path, tmp_path: Path) -> None:
+    run = copied_run(runs, tmp_path, control_rate_hz=60)
+    with pytest.raises(PolicyFileError, match=r"control_rate_hz.*60.*30"):
+        export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+    assert not (tmp_path / "p.onnx").exists()
+
+
+def test_a_run_on_other_objects_is_refused_since_its_file_could_not_say_so(
+    runs: Path, tmp_path: Path
+) -> None:
+    run = copied_run(runs, tmp_path, object_seed=1)
+    with pytest.raises(ExportError, match=r"Run 'student'.* learnt with task\.object_seed 1; expected 0"):
+        export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+    copied_run(runs, tmp_path, "teacher", object_seed=2)
+    save_yaml(run.config_path, run.load_config() | {"task": {}})
+    with pytest.raises(ExportError, match=r"Run 'teacher'.* learnt with task\.object_seed 2; expected 0"):
+        export_policy(run, tmp_path / "p.onnx", ActionDecoder(), ExportConfig())
+    assert not (tmp_path / "p.onnx").exists()
 
 
 def test_a_teacher_cannot_be_exported(runs: Path, tmp_path: Path) -> None:

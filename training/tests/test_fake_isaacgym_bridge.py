@@ -219,6 +219,7 @@ def test_an_object_as_urdf_has_the_mass_inertia_and_place_of_its_parts(
 def test_objects_take_turns_through_the_environments_and_have_room_on_the_shelf() -> None:
     held = assets.held_objects(5, 3, 4)
     assert held.flatten().tolist() == [number % 4 for number in range(15)]
+    assert assets.held_objects(2, 2, 5, first=3).tolist() == [[3, 4], [0, 1]]
     places = np.array(assets._shelf_places(128))
     apart = np.linalg.norm(places[:, None] - places[None], axis=-1) + np.eye(128)
     assert apart.min() >= 0.25

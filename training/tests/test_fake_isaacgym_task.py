@@ -9,8 +9,9 @@ import torch
 from fake_isaacgym_python import make_fake_python
 
 from grasp_description.objects import object_set
+from grasp_training.disaggregation import Setup
 from grasp_training.runs import ConfigurationError
-from grasp_training.simulators.isaacgym import IsaacGymConfig, IsaacGymError
+from grasp_training.simulators.isaacgym import IsaacGymConfig, IsaacGymError, IsaacGymSimulator
 from grasp_training.tasks import ImageConfig, RandomizationConfig, TaskConfig, make_env
 from grasp_training.tasks.randomization import HeldObjectsSampler
 
@@ -31,9 +32,31 @@ def test_the_task_runs_episodes_with_a_fake_isaac_gym(tmp_path: Path) -> None:
         assert all(torch.isfinite(group).all() for group in observations.values())
         seen |= {(index, int(chosen)) for index, chosen in enumerate(env.object_index)}
     assert observations["depth"].shape == (4, 1, 6, 8)
-    assert {chosen // 2 == index for index, chosen in seen} == {True}, "each has its own objects"
+    simulator = env.simulator
+    assert isinstance(simulator, IsaacGymSimulator)
+    held = simulator.held_objects.tolist()
+    assert all(chosen in held[index] for index, chosen in seen), "each has its own objects"
     assert len(seen) > 4, "and takes one or the other"
     assert python.calls("simulate"), "all of it came from the fake"
+
+
+def test_blocks_of_few_environments_begin_at_different_objects_and_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One environment in each of four blocks, as their seeds have it: not four times the same object."""
+    settings = IsaacGymConfig(str(make_fake_python(tmp_path).path), objects_per_env=2)
+    task, setup = TaskConfig(simulator="isaacgym", isaacgym=settings), Setup(4, 4, (), "training", seed=0)
+    held = []
+    for block in range(4):
+        env = make_env(task, 1, ("proprioception",), "training", setup.block_seed(block))
+        assert isinstance(env.simulator, IsaacGymSimulator)
+        held += env.simulator.held_objects.flatten().tolist()
+        env.simulator.close()
+    assert len(set(held)) > 4
+    count = len(object_set("training"))
+    assert (
+        f"1 environments of Isaac Gym with 2 objects each have 2 of the set's {count} objects" in caplog.text
+    )
 
 
 def test_a_task_that_names_no_python_for_isaac_gym_says_how_to_get_it() -> None:

@@ -19,6 +19,7 @@ from grasp_description.workcell import (
     WORKSPACE_UPPER,
     SuccessCriterion,
 )
+from grasp_training.runs import ConfigurationError
 from grasp_training.simulators import LINKS, MujocoSimulator, ResetState, SimulatorState
 from grasp_training.tasks import (
     GROUPS,
@@ -62,6 +63,7 @@ class FakeSimulator:
         )
         self.resets: list[torch.Tensor] = []
         self.put: dict[int, torch.Tensor] = {}
+        self.diverge: dict[int, str] = {}
 
     @property
     def state(self) -> SimulatorState:
@@ -70,6 +72,8 @@ class FakeSimulator:
     def reset(self, env_ids: torch.Tensor, state: ResetState) -> None:
         self.resets.append(env_ids)
         self._state.joint_position[env_ids] = state.joint_position
+        self._state.joint_velocity[env_ids] = 0.0
+        self._state.object_velocity[env_ids] = 0.0
         self._state.object_position[env_ids] = state.object_position
         self._state.object_quaternion[env_ids] = state.object_quaternion
 
@@ -77,6 +81,8 @@ class FakeSimulator:
         self._state.joint_position[:] = joint_command[:, -1]
         for env, position in self.put.items():
             self._state.object_position[env] = position
+        for env, name in self.diverge.items():
+            getattr(self._state, name)[env] = torch.nan
 
     def figures(self) -> dict[str, float]:
         return {}
@@ -117,9 +123,14 @@ def test_unknown_object_sets_are_refused_with_the_names_there_are():
         make_env(TaskConfig(), 1, ("proprioception",), "heldout", 0)
 
 
-def test_physics_rate_must_be_a_multiple_of_the_control_rate():
-    with pytest.raises(ValueError, match="physics_rate_hz=120 and control_rate_hz=50"):
-        make_env(TaskConfig(control_rate_hz=50), 1, ("proprioception",), "training", 0)
+@pytest.mark.parametrize("rates", [(50, 120), (60, 120), (30, 240)])
+def test_other_rates_than_the_workcells_are_refused(rates: tuple[int, int]):
+    """Scene, speed limits and policy files are made for these: another rate would be wrong in silence."""
+    control, physics = rates
+    task = TaskConfig(control_rate_hz=control, physics_rate_hz=physics)
+    message = f"control_rate_hz {control} and physics_rate_hz {physics}; expected the workcell's, 30 and 120"
+    with pytest.raises(ConfigurationError, match=message):
+        make_env(task, 1, ("proprioception",), "training", 0)
 
 
 def test_only_the_groups_asked_for_are_given_in_their_shapes():
@@ -230,10 +241,23 @@ def test_a_lost_object_ends_the_episode_of_its_environment_as_a_failure():
     assert env.episode_length_buf.tolist() == [1, 0]
 
 
-def test_an_object_at_no_number_is_lost():
+@pytest.mark.parametrize("part", ["object_position", "object_velocity", "joint_position", "joint_velocity"])
+def test_what_is_at_no_number_is_lost_and_makes_nothing_else_no_number(part: str):
     env, simulator = fake_env()
-    simulator.put[0] = torch.full((3,), torch.nan)
-    assert env.step(idle(env))[2].tolist() == [True, False]
+    simulator.diverge = {0: part}
+    for step in range(2):
+        observations, reward, done, extras = env.step(idle(env))
+        assert all(torch.isfinite(observations[group]).all() for group in env.groups)
+        assert torch.isfinite(reward).all()
+        assert torch.isfinite(extras["height"]).all()
+        assert all(np.isfinite(value) for value in extras["log"].values())
+        assert not extras["time_outs"].any()
+        if step == 0:
+            assert done.tolist() == extras["lost"].tolist() == [True, False]
+            assert reward[0] == 0.0
+            assert reward[1] != 0.0, "the others earn what they earn"
+            simulator.diverge.clear()
+    assert not done.any()
 
 
 def test_success_is_the_scoreboards():

@@ -27,6 +27,7 @@ from grasp_training.planning import (
     compare,
     make_plan,
     measure,
+    measuring,
     most_environments,
     placements_of,
     rank_bytes,
@@ -133,6 +134,7 @@ def test_a_plan_shows_every_placement_and_mode_at_every_size_of_images() -> None
     shown = console.export_text()
     for words in ("depth 320×240: on 4 devices of 80 GB", "data-parallel:4", "1:3", "overlapped", "best"):
         assert words in shown
+    assert "those of the CPU backends" in " ".join(shown.split())
     document = json.loads(json.dumps(plan.to_mapping()))
     found = document["observed"]["depth 160×120"]["overlapped"]["placements"]
     assert [row["placement"] for row in found if row["best"]] == ["data-parallel:4"]
@@ -225,6 +227,25 @@ def test_a_page_takes_up_the_figures_beside_the_papers() -> None:
     ]
     with pytest.raises(ValueError, match="0 times; once is expected"):
         replace_between_marks("nothing", "")
+
+
+def test_what_is_to_learn_on_another_device_is_measured_on_processors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measuring, "in_process", lambda function, *arguments: function(*arguments))
+    config = dataclasses.replace(small_teacher("plan"), device="cuda")
+    costs = measure(config, ToyTask(), make_toy_env, sizes=(4, 8), modes=("synchronous",))
+    assert costs["synchronous"].memory.buffer.each > 0.0
+    asked: list[tuple[Any, ...]] = []
+
+    def note(function: Any, teacher: Any, task: Any, *_: Any) -> Any:
+        asked.append((teacher.device, task.simulator, task.threads))
+        raise InterruptedError
+
+    monkeypatch.setattr(measuring, "in_process", note)
+    with pytest.raises(InterruptedError):
+        measure(config, TaskConfig(simulator="mujoco_warp", threads=3), nobody, sizes=(4, 8))
+    assert asked == [("cpu", "mujoco", 3)]
 
 
 @pytest.mark.slow

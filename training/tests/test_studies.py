@@ -13,7 +13,7 @@ from learning_samples import SMALL_DEPTH_NETWORK, small_student, small_teacher
 from toy_environment import ToyEnv, ToyTask, make_toy_env
 
 from grasp_training.cli import main, study
-from grasp_training.learning.config import Mode
+from grasp_training.learning.config import Mode, Preset
 from grasp_training.planning import EnvironmentCosts, Line, Memory, Seconds
 from grasp_training.runs import ConfigurationError, RunError, RunFolder
 from grasp_training.studies import (
@@ -28,11 +28,11 @@ from grasp_training.studies import (
     observability_preset,
     observability_report,
 )
-from grasp_training.studies.batch import iterations_for
+from grasp_training.studies.batch import iterations_for, lacking_rises
 from grasp_training.studies.folder import Result
 from grasp_training.studies.measures import MeasureConfig
 from grasp_training.studies.training import UNSET
-from grasp_training.tasks import ImageConfig, TaskConfig
+from grasp_training.tasks import CurriculumConfig, ImageConfig, TaskConfig
 
 
 def make_env(config: Any, num_envs: int, groups: tuple[str, ...], objects: str, seed: int) -> ToyEnv:
@@ -259,7 +259,11 @@ def test_given_teachers_are_taken_as_they_are_and_of_the_wrong_kind_refused(
         ({"student": small_student("mine", UNSET)}, "--student.run is 'mine'; a study sets it"),
         ({"measure": MeasureConfig(level=2.0)}, "level is 2.0"),
         ({"student_task": TaskConfig(image=ImageConfig(160, 120))}, "student_task.image is 160×120 px"),
-        ({"task": TaskConfig(object_seed=1)}, "the same objects held out"),
+        ({"task": TaskConfig(object_seed=1)}, r"^task\.object_seed is 1; expected 0"),
+        (
+            {"task": TaskConfig(object_seed=1), "student_task": TaskConfig(object_seed=1)},
+            "scored on the objects that this seed holds out",
+        ),
     ],
 )
 def test_bad_settings_are_refused_before_anything_runs(tmp_path: Path, change: Any, words: str) -> None:
@@ -324,11 +328,36 @@ def test_both_batches_make_the_same_steps_and_nothing_is_done_twice(tmp_path: Pa
     runs = [results[name] for name in ("data-parallel-0", "disaggregated-0")]
     assert [found["iterations"] for found in runs] == [8, 4]
     assert [found["environment_steps"] for found in runs] == [512, 512]
+    assert results["plan"]["min_episodes"] == 2000, "the task's own, which is more than four of each of 16"
     study = run_batch(tmp_path, config, resume=True)
     for folder in study.run_folders():
         assert len(folder.load_config("teacher")["made_with"]) == 1
+        assert folder.load_config("teacher")["task"]["curriculum"]["min_episodes"] == 2000
     batch_report.draw(study.run_folders(), tmp_path / "study.png")
     assert (tmp_path / "study.png").stat().st_size > 10_000
+
+
+def test_both_batches_have_one_task_whose_level_rises_after_as_many_episodes(tmp_path: Path) -> None:
+    task = TaskConfig(curriculum=CurriculumConfig(min_episodes=10))
+    said: list[str] = []
+    study = run_batch(tmp_path, small_batch(num_envs=(8, 16), task=task), report=said.append)
+    assert study.folder.results()["plan"]["min_episodes"] == 4 * 16
+    tasks = [folder.load_config("teacher")["task"] for folder in study.run_folders()]
+    assert [saved["curriculum"]["min_episodes"] for saved in tasks] == [64, 64]
+    lack = "10 rises of the level, each after 64 episodes of 150 steps, and 0.000512 million steps allow 0"
+    text = batch_report.markdown(study.folder.results(), study.config)
+    assert "on both sides after at least 64 episodes" in text
+    assert lack in text
+    assert any(lack in line for line in said)
+
+
+@pytest.mark.parametrize(("preset", "num_envs"), [("h100", 4096), ("node4", 8400)])
+def test_the_steps_of_presets_for_gpus_reach_full_randomization(preset: Preset, num_envs: int) -> None:
+    config = batch_preset(preset)
+    planned = {"min_episodes": max(config.task.curriculum.min_episodes, 4 * num_envs)}
+    assert lacking_rises(planned, config) == ""
+    short = lacking_rises(planned, dataclasses.replace(config, environment_steps=20_000_000))
+    assert f"--environment-steps {10 * 4 * 150 * num_envs} is the least" in short
 
 
 def test_the_plan_says_how_many_environments_both_sides_hold(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ class Setup:
     """Control steps of a rollout whose observations learners keep where they arrive; 0 keeps none."""
     transport: Transport = "auto"
     """How records cross between ranks."""
+    level: float | None = None
+    """Level of randomization at which the first episodes begin; None: the task's."""
 
     def sizes(self) -> tuple[int, ...]:
         """Return the environments in each block."""
@@ -211,7 +214,7 @@ class SimulationWorker:
         self._names = FigureNames(names, simulator)
         self._blocks: dict[Route, list[_Block]] = {}
         self._views: dict[tuple[bool, int, Route], list[_Fields]] = {}
-        sizes = setup.sizes()
+        sizes, task = setup.sizes(), _at_level(task, setup.level)
         for route in self.routes:
             first = 0
             self._blocks[route] = []
@@ -305,6 +308,14 @@ class SimulationWorker:
             for block in blocks:
                 if isinstance(block.env, HasCurriculum):
                     block.env.curriculum = FollowedCurriculum(block.env.curriculum.config)
+
+
+def _at_level(task: Any, level: float | None) -> Any:
+    """Return the task with another level to begin at, where a level is given and the task has one."""
+    curriculum = getattr(task, "curriculum", None)
+    if level is None or not isinstance(curriculum, CurriculumConfig):
+        return task
+    return dataclasses.replace(task, curriculum=dataclasses.replace(curriculum, start_level=level))
 
 
 def _status(dones: torch.Tensor, extras: dict[str, Any]) -> torch.Tensor:

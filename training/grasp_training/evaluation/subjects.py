@@ -44,6 +44,7 @@ def open_subject(path: Path) -> Subject:
         FileNotFoundError: there is nothing there.
         PolicyFileError: the policy file is refused.
         RunError: the folder is no run, or not a teacher's.
+        ConfigurationError: the run learnt at other rates than the workcell's.
         CheckpointError: the run has no whole checkpoint.
     """
     if path.is_dir():
@@ -77,6 +78,7 @@ def _teacher(folder: RunFolder) -> Subject:
     document = folder.load_config("teacher")
     config = from_mapping(TeacherConfig, document["training"], f"{folder.config_path}: training")
     task = from_mapping(TaskConfig, document["task"], f"{folder.config_path}: task")
+    task.check_rates(f"{folder.config_path}: task")
     checkpoint = folder.checkpoints().load_latest()
     groups = config.actor_groups()
 

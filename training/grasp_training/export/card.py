@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,13 +108,26 @@ def _how(run: StudentRun) -> str:
 
 def _on_what(run: StudentRun) -> str:
     made: dict[str, Any] = run.document["made_with"][0]
+    # Older runs do not know their cores: nothing is said of their machine then.
+    machine = f" {made['cores']} cores, {made['machine']};" if "cores" in made else ""
     packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     level = run.figures.get("curriculum/level")
     reached = "" if level is None else f" Randomization at level {level:.2f} of 1."
     return (
-        f"The {run.config.objects} objects in MuJoCo on the CPU, images by MuJoCo Warp's ray tracer; "
-        f"{os.cpu_count()} cores, {platform.machine()}; Python {made['python']}, {packages}.{reached}"
+        f"The {run.config.objects} objects in {_simulator(run.document['task'])}; learning on "
+        f"{run.config.device};{machine} Python {made['python']}, {packages}.{reached}"
     )
+
+
+def _simulator(task: dict[str, Any]) -> str:
+    """Name a run's simulator, its device and where its images come from."""
+    name: str = task.get("simulator", "mujoco")  # the only one, before there was a choice
+    words = {
+        "mujoco": "MuJoCo on the CPU, images by MuJoCo Warp's ray tracer",
+        "mujoco_warp": f"MuJoCo Warp on {task.get('warp', {}).get('device')}, images by its ray tracer",
+        "isaacgym": "Isaac Gym Preview 4 on a GPU, images by its camera sensors",
+    }
+    return words.get(name, name)
 
 
 def _hours(seconds: float) -> str:

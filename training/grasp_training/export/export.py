@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -29,6 +30,7 @@ from grasp_training.export.parity import Parity, check_parity, random_observatio
 from grasp_training.export.policy_module import ExportedPolicy
 from grasp_training.export.student_run import StudentRun, load_student_run
 from grasp_training.runs import RunFolder
+from grasp_training.tasks import TaskConfig
 
 _OPSET = 18
 _FOVY_TOLERANCE_DEG = 0.5
@@ -36,7 +38,8 @@ _BASELINE_TOLERANCE_M = 0.005
 
 
 class ExportError(GraspError, RuntimeError):
-    """The exported graph is not the policy: the message says what differs, and by how much."""
+    """The exported graph is not the policy, or a file cannot say what the run is: the message says what
+    differs."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +91,19 @@ def export_policy(
     Raises:
         RunError: there is no such run, or it is a teacher's.
         CheckpointError: the checkpoint is not there, or not whole.
-        ExportError: the graph differs from torch.
+        ExportError: the graph differs from torch, or student or teacher learnt on another seed's objects.
         PolicyFileError: the student does not fit the policy format or this robot.
         GraspError: a report of scores is about another file.
     """
     run = load_student_run(run_folder, iteration)
+    teacher_folder = RunFolder(run_folder.path.parent / run.config.teacher)
+    _check_objects(run.folder, run.document)
+    if teacher_folder.exists():
+        _check_objects(teacher_folder, teacher_folder.load_config("teacher"))
     policy = ExportedPolicy(run.student, decoder)
     model = to_onnx(policy)
     parity = _checked_parity(policy, model, config)
     spec = policy_spec(run)
-    teacher_folder = RunFolder(run_folder.path.parent / run.config.teacher)
     with tempfile.TemporaryDirectory() as trial_folder:
         trial = Path(trial_folder) / output.name
         sha256 = write_policy(trial, model, spec)
@@ -130,14 +136,18 @@ def to_onnx(policy: ExportedPolicy) -> onnx.ModelProto:
 
 
 def policy_spec(run: StudentRun) -> PolicySpec:
-    """Return the contract that a student was trained to: this repository's robot and workcell."""
-    robot, rig = workcell_contract(), STEREO_RIG
+    """Return the contract that a student was trained to: this repository's robot and workcell.
+
+    Rate and length of an episode are the run's own: an older run may have learnt at a rate that the robot
+    does not have, and its file is to be refused.
+    """
+    robot, rig, task = workcell_contract(), STEREO_RIG, run.document["task"]
     return PolicySpec(
         format_version=FORMAT_VERSION,
         joint_names=robot.joint_names,
         joint_lower=robot.joint_lower,
         joint_upper=robot.joint_upper,
-        control_rate_hz=robot.control_rate_hz,
+        control_rate_hz=float(task.get("control_rate_hz", robot.control_rate_hz)),
         image_width=run.student.encoder.width,
         image_height=run.student.encoder.height,
         fovy_deg=robot.fovy_deg,
@@ -148,11 +158,26 @@ def policy_spec(run: StudentRun) -> PolicySpec:
             rig.position_tolerance_m, rig.rotation_tolerance_deg, _FOVY_TOLERANCE_DEG, _BASELINE_TOLERANCE_M
         ),
         memory_size=run.student.memory_size,
-        episode_length_s=float(run.document["task"].get("episode_length_s", EPISODE_LENGTH_S)),
+        episode_length_s=float(task.get("episode_length_s", EPISODE_LENGTH_S)),
         goal_position=robot.goal_position,
         run=_identity(run),
         scores=training_scores(run),
     )
+
+
+def _check_objects(folder: RunFolder, document: dict[str, Any]) -> None:
+    """Check that a run's objects are those of the default seed.
+
+    A policy file does not say which: it would be scored as on held-out objects that it may have learnt on.
+    """
+    expected = TaskConfig().object_seed
+    found = document["task"].get("object_seed", expected)
+    if found != expected:
+        raise ExportError(
+            f"Run '{folder.name}' ({folder.config_path}) learnt with task.object_seed {found}; expected "
+            f"{expected}: a policy file does not say its own, and is scored on the objects that this seed "
+            "holds out"
+        )
 
 
 def _identity(run: StudentRun) -> RunIdentity:

@@ -107,8 +107,8 @@ class RunConfig:
     """Learning iterations in all, those before a resume included."""
     num_envs: int = 512
     """Environments simulated side by side."""
-    objects: Literal["training", "held-out"] = "training"
-    """Object set to learn on."""
+    objects: Literal["training"] = "training"
+    """Object set to learn on; the held-out one is for evaluation alone."""
     device: str = "cpu"
     """Torch device that learns, such as `cpu` or `cuda:0`."""
     threads: int = 0

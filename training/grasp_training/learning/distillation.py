@@ -153,7 +153,7 @@ class StereoDistillation(Distillation):
         """Make the optimizer steps of one iteration and return the mean losses."""
         self._set_learning_rate()
         self.student.update_normalization(self.storage.observations.flatten(0, 1))
-        total = torch.zeros(3)
+        totals, batches = torch.zeros(2, device=self.device), 0
         for batch in self._batches():
             behaviour, position = self._losses(batch)
             self.optimizer.zero_grad()
@@ -162,8 +162,9 @@ class StereoDistillation(Distillation):
                 self.reduce_parameters()
             nn.utils.clip_grad_norm_(self.student.parameters(), self.settings.max_gradient_norm)
             self.optimizer.step()
-            total += torch.stack([behaviour.detach(), position.detach(), torch.ones(())]).cpu()
-        behaviour_loss, position_loss = (total / total[2]).tolist()[:2]
+            totals += torch.stack([behaviour.detach(), position.detach()])  # where they are: no waiting
+            batches += 1
+        behaviour_loss, position_loss = (totals / batches).tolist()
         figures = {"behaviour": behaviour_loss, "position": position_loss}
         figures |= {"policy/teacher_share": self.teacher_share, **self._errors_m}
         figures |= self._own_success()

@@ -43,6 +43,12 @@ def _find_run(runs_folder: Path, kind: RunKind, config: RunConfig, resume: bool)
     return folder
 
 
+def _level(checkpoint: Checkpoint | None) -> float | None:
+    """Return the level of randomization that a checkpoint was written at, if it holds one."""
+    state = checkpoint.content["environment"] if checkpoint else {}
+    return float(state["curriculum"]["level"]) if "curriculum" in state else None
+
+
 def use_threads(threads: int, share: float = 1.0) -> None:
     """Set the number of torch's threads.
 
@@ -112,13 +118,22 @@ class TrainingSession:
         """Return the iterations that were completed before."""
         return self.checkpoint.iteration if self.checkpoint else 0
 
-    def make_env(self, make_env: MakeEnv, groups: tuple[str, ...], keep_rollouts: bool = False) -> VecEnv:
+    def make_env(
+        self,
+        make_env: MakeEnv,
+        groups: tuple[str, ...],
+        keep_rollouts: bool = False,
+        begin_with: Checkpoint | None = None,
+    ) -> VecEnv:
         """Make the environments and seed everything, networks to come among it.
+
+        Their first episodes begin at the level of randomization of the checkpoint that the run goes on from.
 
         Args:
             make_env: makes a block of them.
             groups: observation groups to make.
             keep_rollouts: whether learning reads observations where they arrive (`ReceivedStorage`).
+            begin_with: another run's checkpoint, whose level a run without a checkpoint begins at.
         """
         config = self._config
         placement, synchronous = self._wiring.placement, config.mode == "synchronous"
@@ -137,6 +152,7 @@ class TrainingSession:
             depth=config.depth_type,
             rollout_steps=self._steps_per_rollout if keep_rollouts else 0,
             transport=config.transport,
+            level=_level(self.checkpoint or begin_with),
         )
         env = self._wiring.connect(make_env, self._task, setup)
         seed_everything(seed)  # again: whether the environments were made here must not matter

@@ -109,7 +109,8 @@ def train_student(
     session = TrainingSession(runs_folder, "student", config, task, steps, resume, more, wiring)
     if session.checkpoint is None and taught is None:  # killed before its first checkpoint
         _, taught = find_teacher(runs_folder, config)
-    env = session.make_env(make_env, config.observation_groups(record.config.actor_groups()))
+    groups = config.observation_groups(record.config.actor_groups())
+    env = session.make_env(make_env, groups, begin_with=taught)
 
     def make_runner(store: CheckpointStore) -> CheckpointedRunner:
         settings = student_settings(config, record.config)

@@ -80,7 +80,8 @@ def resolve_placement(
     chosen = best(compare(costs, possible, min(memories)), config.num_envs)
     report(
         f"Placement: {chosen.placement}; {chosen.environments} environments would fit, and "
-        f"{chosen.steps_per_s:.0f} steps/s are to be expected of this machine's processors"
+        f"{chosen.steps_per_s:.0f} steps/s are to be expected of this machine's processors (bytes are those "
+        "of the CPU backends)"
     )
     return dataclasses.replace(config, placement=str(chosen.placement))
 

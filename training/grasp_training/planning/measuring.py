@@ -30,6 +30,7 @@ from grasp_training.learning.placed import train_placed
 from grasp_training.learning.session import MakeEnv, use_threads
 from grasp_training.learning.teacher import train_teacher
 from grasp_training.planning.costs import EnvironmentCosts, Line, Memory, Seconds
+from grasp_training.tasks import TaskConfig
 
 MODES: tuple[Mode, ...] = ("synchronous", "overlapped")
 _IMAGES = (STEREO, DEPTH)
@@ -62,7 +63,10 @@ def measure(
     sizes: tuple[int, int],
     modes: Sequence[Mode] = MODES,
 ) -> dict[Mode, EnvironmentCosts]:
-    """Measure what environments cost.
+    """Measure what environments cost this machine's processors and the memory of its host.
+
+    Whatever device and simulator the teacher and its task name, the CPU's are measured: `device` is taken for
+    cpu and the grasp task's `simulator` for mujoco.
 
     Args:
         config: the teacher to plan.
@@ -71,6 +75,9 @@ def measure(
         sizes: two numbers of environments, the second greater; the cost of time is that of the second.
         modes: to measure.
     """
+    config = dataclasses.replace(config, device="cpu")
+    if isinstance(task, TaskConfig):
+        task = dataclasses.replace(task, simulator="mujoco")
     groups = config.observation_groups()
     state = tuple(group for group in groups if group not in _IMAGES)
     description, action_size = in_process(_describe, config, task, make_env, groups)

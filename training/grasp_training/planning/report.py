@@ -142,9 +142,10 @@ def show(plan: Plan) -> Group:
         parts += [_costs_table(plan, observed), _placements_table(plan, observed), Text()]
     parts.append(
         Text(
-            "Bytes and seconds were measured on this machine's processors; on other devices they differ, and "
-            "so do steps/s. What crosses between ranks counts as no time; grasp bench disaggregation "
-            "measures it."
+            "Bytes and seconds are those of the CPU backends (MuJoCo and torch on this machine's "
+            "processors), whatever --device and --task.simulator say; on other devices they differ, and so "
+            "do steps/s. What crosses between ranks counts as no time; grasp bench disaggregation measures "
+            "it."
         )
     )
     return Group(*parts)

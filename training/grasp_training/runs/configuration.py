@@ -60,7 +60,8 @@ def from_mapping(expected: Any, value: Any, source: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _union_from(expected, value, source)
     if origin is typing.Literal:
-        return _checked(value in typing.get_args(expected), value, expected, source, value)
+        choices = typing.get_args(expected)
+        return _checked(value in choices, value, " or ".join(map(repr, choices)), source, value)
     if origin in (tuple, list):
         return _sequence_from(expected, origin, value, source)
     if origin is dict:

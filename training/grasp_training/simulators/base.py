@@ -1,6 +1,6 @@
 """The interface that every simulator backend offers to the task."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
@@ -35,6 +35,11 @@ class SimulatorState:
     """(n, 6) linear (m/s, base frame), then angular (rad/s, object frame)"""
     touch: torch.Tensor
     """(n, 4) N, normal force on the fingertips as FINGERTIP_LINKS, of the last physics step's start"""
+
+    def finite(self) -> torch.Tensor:
+        """Which simulations (n,) bool have no NaN and no infinity anywhere in their state."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        return torch.isfinite(torch.cat([value.flatten(1) for value in values], dim=1)).all(dim=1)
 
 
 @dataclass(frozen=True)

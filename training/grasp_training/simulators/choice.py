@@ -39,6 +39,7 @@ def make_simulator(
     threads: int = 2,
     warp: WarpConfig = WarpConfig(),
     isaacgym: IsaacGymConfig = IsaacGymConfig(),
+    first_object: int = 0,
 ) -> Simulator:
     """Make the simulator of this name.
 
@@ -49,6 +50,8 @@ def make_simulator(
         threads: of ``mujoco``.
         warp: device and memory of ``mujoco_warp``.
         isaacgym: where Isaac Gym is and how it simulates.
+        first_object: from which the simulations of ``isaacgym`` take turns through the objects, of which each
+            has only some.
 
     Raises:
         ConfigurationError: there is no such simulator, or its device is not there.
@@ -71,5 +74,5 @@ def make_simulator(
 
         return MujocoWarpSimulator(num_envs, simulation.objects, config=warp, **parts)
     if name == "isaacgym":
-        return IsaacGymSimulator(num_envs, simulation.objects, isaacgym, **parts)
+        return IsaacGymSimulator(num_envs, simulation.objects, isaacgym, first_object=first_object, **parts)
     raise ConfigurationError(f"task.simulator is '{name}'; expected one of {', '.join(SIMULATORS)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,12 @@ from grasp_training.tasks import TaskConfig, make_env
 KIND = "batch"
 SIDES = ("data-parallel", "disaggregated")
 """What is compared: the environments that each holds."""
+_EPISODES_A_RISE = 4
+"""episodes of each environment between two rises of the level, on the side that has more of them"""
+_GPU_STEPS: dict[Preset, int] = {"h100": 75_000_000, "node4": 150_000_000}
+"""Three times what ten rises of the level take with the preset's environments, each rise four episodes of
+150 steps: 10 x 4 x 150 x 4096 = 25 million on one GPU, 10 x 4 x 150 x 8400 = 50 million on four. A plan that
+finds room for more environments needs more: the study then says so."""
 _LAST_SHARE = 0.05
 """share of a run's iterations, at its end, that its success is the mean of"""
 
@@ -73,6 +80,8 @@ def batch_preset(preset: Preset) -> BatchConfig:
     """
     teacher = dataclasses.replace(teacher_preset(preset, UNSET), observe="depth")
     config = BatchConfig(preset=preset, teacher=teacher, task=task_preset(preset))
+    if preset in _GPU_STEPS:
+        return dataclasses.replace(config, environment_steps=_GPU_STEPS[preset])
     if preset == "smoke":
         return dataclasses.replace(config, seeds=1, environment_steps=500, num_envs=(8, 16))
     return config
@@ -130,22 +139,23 @@ class BatchStudy:
     def run(self) -> dict[str, Result]:
         """Do every stage that is missing, seed by seed, and return the results of all by name."""
         planned = self.folder.ensure("plan", self._plan, self._report)
+        if lack := lacking_rises(planned, self.config):
+            self._report(lack)
         for seed in range(self.config.seeds):
             for side in SIDES:
-                num_envs = int(planned[side]["trained"])
                 self.folder.ensure(
-                    f"{side}-{seed}", lambda s=side, n=num_envs, k=seed: self._train(s, n, k), self._report
+                    f"{side}-{seed}", lambda s=side, k=seed: self._train(planned, s, k), self._report
                 )
         return self.folder.results()
 
     def _plan(self) -> Result:
-        """Environments of both sides: that fit the devices, and that are trained here."""
+        """Environments of both sides, that fit the devices and that are trained here; episodes of a rise."""
         config = self.config
         placements, counts = ["given", "given"], config.num_envs
         if counts is None:
             placements, counts = self._planned()
         step = config.teacher.ppo.minibatches
-        return {
+        sides = {
             side: {
                 "placement": placement,
                 "environments": count,
@@ -153,6 +163,9 @@ class BatchStudy:
             }
             for side, placement, count in zip(SIDES, placements, counts, strict=True)
         }
+        most = max(int(side["trained"]) for side in sides.values())
+        least = max(config.task.curriculum.min_episodes, _EPISODES_A_RISE * most)
+        return {**sides, "min_episodes": least}
 
     def _planned(self) -> tuple[list[str], tuple[int, int]]:
         config, teacher = self.config, self.config.teacher
@@ -169,13 +182,15 @@ class BatchStudy:
                 )
         return [str(choice.placement) for choice in chosen], (parallel.environments, roomiest.environments)
 
-    def _train(self, side: str, num_envs: int, seed: int) -> Result:
-        config = self.config
+    def _train(self, planned: Result, side: str, seed: int) -> Result:
+        config, num_envs = self.config, int(planned[side]["trained"])
         iterations = iterations_for(config.environment_steps, num_envs, config.teacher)
         training = seeded(
             config.teacher, self._run_name(side, seed), seed, num_envs=num_envs, iterations=iterations
         )
-        folder = complete(training, config.task, self._make_env, self._runs)
+        curriculum = dataclasses.replace(config.task.curriculum, min_episodes=min_episodes(planned, config))
+        task = dataclasses.replace(config.task, curriculum=curriculum)
+        folder = complete(training, task, self._make_env, self._runs)
         return budget(folder) | learnt(folder)
 
     def _run_name(self, side: str, seed: int) -> str:
@@ -185,6 +200,32 @@ class BatchStudy:
         """Return the study's runs."""
         names = [self._run_name(side, seed) for side in SIDES for seed in range(self.config.seeds)]
         return [run_folder(self._runs, name) for name in names]
+
+
+def min_episodes(planned: Result, config: BatchConfig) -> int:
+    """Return the episodes between two rises of the level, the same for both sides.
+
+    In plans of older studies they are the task's own.
+    """
+    return int(planned.get("min_episodes", config.task.curriculum.min_episodes))
+
+
+def lacking_rises(planned: Result, config: BatchConfig) -> str:
+    """Return a sentence where the steps allow fewer rises than full randomization needs; else nothing."""
+    curriculum, least = config.task.curriculum, min_episodes(planned, config)
+    if curriculum.step <= 0:
+        return ""
+    needed = math.ceil((1.0 - curriculum.start_level) / curriculum.step - 1e-9)
+    rise_steps = least * config.task.episode_steps
+    possible = config.environment_steps // rise_steps
+    if possible >= needed:
+        return ""
+    return (
+        f"Full randomization is out of reach unless episodes end early: it takes {needed} rises of the "
+        f"level, each after {least} episodes of {config.task.episode_steps} steps, and "
+        f"{config.environment_steps / 1e6:g} million steps allow {possible}; --environment-steps "
+        f"{needed * rise_steps} is the least."
+    )
 
 
 def iterations_for(environment_steps: int, num_envs: int, teacher: TeacherConfig) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 
 from grasp_training.evaluation import Rate
 from grasp_training.runs import RunFolder, draw_comparison
-from grasp_training.studies.batch import SIDES, BatchConfig
+from grasp_training.studies.batch import SIDES, BatchConfig, lacking_rises, min_episodes
 from grasp_training.studies.folder import Result
 
 PAPER = {
@@ -28,7 +28,12 @@ def markdown(results: dict[str, Result], config: BatchConfig) -> str:
     """Return the tables of a study, from results of as many stages as are complete."""
     observed = config.teacher.observe
     shown = f"{observed} {config.task.depth_image}" if observed == "depth" else observed
-    lines = [_words(config), "", *_head(), *(_row(results, config, shown, side) for side in SIDES)]
+    lines = [
+        _words(results["plan"], config),
+        "",
+        *_head(),
+        *(_row(results, config, shown, side) for side in SIDES),
+    ]
     lines += ["", "The paper's, on four GPUs:", "", *_head()]
     for image, sides in PAPER.items():
         for side in SIDES:
@@ -37,17 +42,19 @@ def markdown(results: dict[str, Result], config: BatchConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _words(config: BatchConfig) -> str:
+def _words(planned: Result, config: BatchConfig) -> str:
     scaled = f", times {config.scale:g} here" if config.scale != 1.0 else ""
     if config.num_envs is None:
-        counts = f"what fits {config.devices} devices of {config.memory_gb:g} GB by the plan"
+        devices = f"{config.devices} devices of {config.memory_gb:g} GB"
+        counts = f"what fits {devices} by the plan, in bytes of the CPU backends"
     else:
         counts = f"as given, for {config.devices} devices"
     return (
         f"Environments: {counts}{scaled}. Each run made {config.environment_steps / 1e6:g} million control "
         f"steps; {config.seeds} seeds. Success is that of the last twentieth of a run, on training objects "
-        "at the level reached; mean (least to greatest) over seeds."
-    )
+        "at the level reached; mean (least to greatest) over seeds. The level rises on both sides after at "
+        f"least {min_episodes(planned, config)} episodes. {lacking_rises(planned, config)}"
+    ).strip()
 
 
 def _head() -> list[str]:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -156,7 +155,9 @@ class ObservabilityStudy:
 
     def run(self) -> dict[str, Result]:
         """Do every stage that is missing, seed by seed, and return the results of all by name."""
-        wanted = [(kind, seed) for seed, kind in product(range(self.config.seeds), KINDS)]
+        wanted: list[tuple[Observe, int]] = [
+            (kind, seed) for seed in range(self.config.seeds) for kind in KINDS
+        ]
         if self.config.jobs == 1:
             for kind, seed in wanted:
                 self.run_one(kind, seed)
@@ -247,7 +248,7 @@ def check(config: ObservabilityConfig, runs: Path) -> None:
     check_distillation(config.student.distillation)
     check_mode(config.student)
     check_measures(config.measure)
-    _check_images(config)
+    _check_tasks(config)
     for kind in KINDS:
         for seed in range(config.seeds):
             given = given_teacher(config, kind, seed)
@@ -255,20 +256,20 @@ def check(config: ObservabilityConfig, runs: Path) -> None:
                 _check_given(run_folder(runs, given), kind, config.student_task)
 
 
-def _check_images(config: ObservabilityConfig) -> None:
-    robot = ImageConfig(STEREO_RIG.width, STEREO_RIG.height)
+def _check_tasks(config: ObservabilityConfig) -> None:
+    robot, object_seed = ImageConfig(STEREO_RIG.width, STEREO_RIG.height), TaskConfig().object_seed
     for name in ("task", "student_task"):
-        image = getattr(config, name).image
-        if image != robot:
+        task: TaskConfig = getattr(config, name)
+        if task.image != robot:
             raise ConfigurationError(
-                f"{name}.image is {image} px; the robot's cameras give {robot}, and would refuse the "
+                f"{name}.image is {task.image} px; the robot's cameras give {robot}, and would refuse the "
                 "students' policy files, which this study scores"
             )
-    if config.task.object_seed != config.student_task.object_seed:
-        raise ConfigurationError(
-            f"task.object_seed is {config.task.object_seed} and student_task.object_seed is "
-            f"{config.student_task.object_seed}; teachers and students need the same objects held out"
-        )
+        if task.object_seed != object_seed:
+            raise ConfigurationError(
+                f"{name}.object_seed is {task.object_seed}; expected {object_seed}: a policy file does not "
+                "say its own, and is scored on the objects that this seed holds out"
+            )
 
 
 def _check_given(folder: RunFolder, kind: Observe, student_task: TaskConfig) -> None:

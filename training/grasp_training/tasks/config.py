@@ -120,9 +120,9 @@ class TaskConfig:
     """s, an episode in which the object was held at the goal for so long ends early, so that training spends
     its steps on grasping; 0: never"""
     control_rate_hz: int = CONTROL_RATE_HZ
-    """rate of policy steps"""
+    """rate of policy steps: the workcell's, no other is made (`check_rates`); kept for the record of a run"""
     physics_rate_hz: int = PHYSICS_RATE_HZ
-    """rate of physics steps"""
+    """rate of physics steps: the same"""
     reward: RewardConfig = field(default_factory=RewardConfig)
     """the reward"""
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
@@ -136,7 +136,8 @@ class TaskConfig:
     depth_image: ImageConfig = ImageConfig(48, 36)
     """size of depth images; small, for a few cores"""
     object_seed: int = 0
-    """seed of the object sets (not of the episodes)"""
+    """seed of the object sets (not of the episodes); policy files are exported of the default alone, since
+    they do not say it"""
     simulator: SimulatorName = "mujoco"
     """`mujoco`: the CPU, any machine; `mujoco_warp`: a CUDA device (`--task.warp.device`); `isaacgym`: Isaac
     Gym Preview 4, a download of its own"""
@@ -149,13 +150,26 @@ class TaskConfig:
 
     @property
     def substeps(self) -> int:
-        """Physics steps a control step. Raises ValueError unless it is a whole number."""
-        if self.physics_rate_hz % self.control_rate_hz:
-            rates = f"physics_rate_hz={self.physics_rate_hz} and control_rate_hz={self.control_rate_hz}"
-            raise ValueError(f"TaskConfig has {rates}; expected the first to be a multiple of the second")
+        """Physics steps a control step."""
         return self.physics_rate_hz // self.control_rate_hz
 
     @property
     def episode_steps(self) -> int:
         """Policy steps an episode."""
         return round(self.episode_length_s * self.control_rate_hz)
+
+    def check_rates(self, source: str = "task") -> None:
+        """Check that the rates are the workcell's, which scene, speed limits and policy files are made for.
+
+        Args:
+            source: where the task comes from, for the message.
+
+        Raises:
+            ConfigurationError: a rate is another.
+        """
+        rates, wanted = (self.control_rate_hz, self.physics_rate_hz), (CONTROL_RATE_HZ, PHYSICS_RATE_HZ)
+        if rates != wanted:
+            raise ConfigurationError(
+                f"{source} has control_rate_hz {rates[0]} and physics_rate_hz {rates[1]}; expected the "
+                f"workcell's, {wanted[0]} and {wanted[1]} (grasp_description.workcell)"
+            )

@@ -144,7 +144,7 @@ class GraspEnv(VecEnv):
         ``extras`` has ``time_outs`` (n,), ``log`` (scalars) and, for evaluation, as of the end of this step
         and before resets:
         ``success``, ``lifted``, ``lost`` (n,) bool, ``height`` (n,) in m and ``state``, the simulator's
-        state.
+        state. A simulation whose state is not finite is lost, with reward and height 0.
         """
         measured = self._proprioception[:, : len(JOINT_NAMES)]
         with torch.no_grad():
@@ -163,15 +163,16 @@ class GraspEnv(VecEnv):
         self.simulator.step(self._shaper(target))
         self.episode_length_buf += 1
         state = self.simulator.state
+        # A world that diverged ends as lost, with no reward: one number that is none would end the whole run.
+        broken = ~state.finite()
         geometry = self._geometry(state, slice(None))
         terms = reward_terms(geometry, actions, self.cfg.reward)
+        terms = {name: value.masked_fill(broken, 0.0) for name, value in terms.items()}
         reward = torch.stack(list(terms.values())).sum(0)
         self._held_steps = torch.where(geometry.at_goal, self._held_steps + 1, 0)
         self._lifted |= geometry.height > LIFTED_M
         position = state.object_position
-        lost = ((position < self._lower) | (position > self._upper)).any(-1) | ~torch.isfinite(position).all(
-            -1
-        )
+        lost = ((position < self._lower) | (position > self._upper)).any(-1) | broken
         timed_out = (self.episode_length_buf >= self.max_episode_length) | self._held_long_enough()
         done = lost | timed_out
         # As the scoreboard counts: so many steps later than the first one at the goal.
@@ -181,7 +182,7 @@ class GraspEnv(VecEnv):
             "success": success,
             "lifted": self._lifted.clone(),
         }
-        extras |= {"height": geometry.height, "lost": lost, "state": state}
+        extras |= {"height": geometry.height.masked_fill(broken, 0.0), "lost": lost, "state": state}
         extras["log"] = self._log(terms, done, success)
         self._tip_gap = geometry.tip_gap
         self._change_appearance(self._sampler.choose(self._appearance_changes()))
@@ -346,11 +347,12 @@ def make_env(
 
     Raises:
         ValueError: a group or the object set does not exist.
-        ConfigurationError: images have no pixels, the simulator's device is not there, or it cannot do what
-            the task asks for.
+        ConfigurationError: the rates are not the workcell's, images have no pixels, the simulator's device is
+            not there, or it cannot do what the task asks for.
         IsaacGymError: the simulator is Isaac Gym, and missing or failing.
     """
     check_groups(groups)
+    config.check_rates()
     specs, ranges = object_set(objects, config.object_seed), config.randomization
     if config.simulator == "isaacgym" and config.isaacgym.gpu_pipeline and ranges.mass != (1.0, 1.0):
         limit = "with task.isaacgym.gpu_pipeline, Isaac Gym cannot change masses: it has to be (1, 1)"
@@ -364,8 +366,10 @@ def make_env(
         rig=config.image.rig(),
         depth_rig=config.depth_image.rig("depth_image"),
     )
+    # Blocks of few environments, each with its own seed, begin at different objects.
+    first_object = int(np.random.default_rng(seed % 2**32).integers(len(specs)))
     simulator = make_simulator(
-        config.simulator, num_envs, simulation, config.threads, config.warp, config.isaacgym
+        config.simulator, num_envs, simulation, config.threads, config.warp, config.isaacgym, first_object
     )
     if sampler is None and isinstance(simulator, IsaacGymSimulator):
         sampler = HeldObjectsSampler(specs, ranges, seed, simulator.held_objects)

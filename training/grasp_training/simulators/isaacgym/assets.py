@@ -41,8 +41,12 @@ def make_scene(
     settings: IsaacGymConfig,
     scene: SceneConfig,
     camera: Camera | None,
+    held: np.ndarray,
 ) -> Scene:
-    """Write the assets into a folder and describe the scene for the worker."""
+    """Write the assets into a folder and describe the scene for the worker.
+
+    `held` (n, objects_per_env) says which objects the environments have.
+    """
     (folder / "robot.urdf").write_text(urdf_text(), encoding="utf-8")
     files = [_write_object(folder, number, spec) for number, spec in enumerate(objects)]
     arm = np.arange(len(JOINT_NAMES)) < len(ARM_JOINTS)
@@ -61,7 +65,7 @@ def make_scene(
         robot="robot.urdf",
         objects=files,
         rest_height_m=[spec.rest_height_m for spec in objects],
-        held=held_objects(num_envs, settings.objects_per_env, len(objects)).tolist(),
+        held=held.tolist(),
         spawn=list(SPAWN_REGION.centre),
         shelf_top_m=_SHELF_TOP_M,
         shelf_places=_shelf_places(settings.objects_per_env),
@@ -81,9 +85,9 @@ def make_scene(
     )
 
 
-def held_objects(num_envs: int, per_env: int, objects: int) -> np.ndarray:
-    """Which objects (n, per_env) of a set the environments have: they take turns through the set."""
-    return np.arange(num_envs * per_env).reshape(num_envs, per_env) % objects
+def held_objects(num_envs: int, per_env: int, objects: int, first: int = 0) -> np.ndarray:
+    """Which objects (n, per_env) of a set the environments have: they take turns, from `first` on."""
+    return (first + np.arange(num_envs * per_env)).reshape(num_envs, per_env) % objects
 
 
 def coloured_bodies() -> list[str]:

@@ -1,5 +1,6 @@
 """The Isaac Gym backend: Isaac Gym Preview 4 in a process of its own interpreter."""
 
+import logging
 from pathlib import Path
 
 import mujoco
@@ -18,6 +19,8 @@ from grasp_training.simulators.base import LINKS, Appearance, ResetState, Simula
 from grasp_training.simulators.isaacgym.assets import coloured_bodies, held_objects, make_camera, make_scene
 from grasp_training.simulators.isaacgym.config import IsaacGymConfig
 from grasp_training.simulators.isaacgym.process import IsaacGymProcess
+
+_log = logging.getLogger(__name__)
 
 _RESET_ARRAYS = (
     "joint_position",
@@ -43,6 +46,8 @@ class IsaacGymSimulator:
         scene: gains; contacts are PhysX's own.
         rig: the cameras.
         depth_rig: the cameras with the size of depth images; that of colour, where both are given.
+        first_object: index of the object from which the simulations take turns through the set, so that
+            blocks of few simulations do not all have the same objects.
 
     Raises:
         ValueError: a number is out of range.
@@ -64,6 +69,7 @@ class IsaacGymSimulator:
         scene: SceneConfig = DEFAULT_SCENE,
         rig: StereoRig = STEREO_RIG,
         depth_rig: StereoRig | None = None,
+        first_object: int = 0,
     ):
         if num_envs < 1:
             raise ValueError(f"IsaacGymSimulator got num_envs={num_envs}; expected at least 1")
@@ -74,8 +80,16 @@ class IsaacGymSimulator:
             )
         rig = _one_size(rig, depth_rig or rig, rgb, depth)
         self.num_envs, self.objects, self.substeps = num_envs, objects, substeps
-        self.held_objects = torch.from_numpy(held_objects(num_envs, per_env, len(objects)))
+        held = held_objects(num_envs, per_env, len(objects), first_object)
+        self.held_objects = torch.from_numpy(held)
         """(n, objects_per_env) int64, which objects each simulation has"""
+        if held.size < len(objects):
+            _log.warning(
+                "%d environments of Isaac Gym with %d objects each have %d of the set's %d objects; the "
+                "others are seen only where other blocks have them (more: --num-envs, "
+                "--task.isaacgym.objects-per-env)",
+                num_envs, per_env, held.size, len(objects),
+            )  # fmt: skip
         self._model = build_model(scene, rig)
         self._data = mujoco.MjData(self._model)
         self._links = [self._model.body(name).id for name in LINKS]
@@ -84,7 +98,7 @@ class IsaacGymSimulator:
         self._process = IsaacGymProcess(settings)
         camera = make_camera(rig, rgb, depth) if images else None
         folder = self._process.folder
-        described = make_scene(folder, objects, num_envs, substeps, settings, scene, camera)
+        described = make_scene(folder, objects, num_envs, substeps, settings, scene, camera, held)
         self._arrays = self._process.start(described)
         self._place_links(np.arange(num_envs), np.tile(HOME_POSITION, (num_envs, 1)))
         if images:
