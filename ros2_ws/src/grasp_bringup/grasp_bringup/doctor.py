@@ -25,7 +25,7 @@ from grasp_bringup.machine_checks import (
     check_providers,
     check_real_time,
 )
-from grasp_bringup.robot_file import RobotFile, RobotFileError, read_robot
+from grasp_bringup.robot_file import RobotFile, RobotFileError, overlaid, read_robot
 
 SOUND, FAILED, WRONG = 0, 1, 2
 """Exit status: nothing fails; something does; wrong arguments or no such robot."""
@@ -53,9 +53,11 @@ def examine(arguments: DoctorArguments) -> Iterator[Finding]:
     """Every finding, as soon as it is known.
 
     Raises:
-        RobotFileError: the robot's file is missing or malformed.
+        RobotFileError: the robot's file, or that of parameters, is missing or malformed.
     """
     robot = read_robot(arguments.robot_config)
+    for file in () if is_none(arguments.parameters) else (absolute(arguments.parameters),):
+        robot = overlaid(robot, file)
     yield ok("robot", f"{robot.path}")
     yield from check_packages(robot, arguments.rehearsal)
     providers = list(robot.nodes.get("grasp_policy", {}).get("providers", ["CPUExecutionProvider"]))

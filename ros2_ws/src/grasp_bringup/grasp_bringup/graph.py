@@ -3,7 +3,7 @@
 import ast
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from functools import partial
@@ -49,10 +49,10 @@ class NodeProcess:
     """of its command line, before those of ROS"""
     log_level: str = ""
     """least severity that the node logs; empty for ROS 2's default, info"""
-    lifecycle: bool = False
-    """whether it is a lifecycle node"""
     ends_graph: bool = False
     """whether its end is the end of the run; the end of any other process is a failure"""
+    onlooker: bool = False
+    """whether it only looks on: its end is told, and nothing else"""
 
     def ros_arguments(self) -> list[str]:
         """What follows ``--ros-args`` on its command line."""
@@ -292,8 +292,8 @@ def sim_graph(arguments: SimArguments) -> Graph:
             },
         ),
         # It is armed and disarmed several times an episode, and would say so each time.
-        process("grasp_control", "control_node", {}, log_level="warn", lifecycle=True),
-        process("grasp_policy", "policy_node", {"policy": str(policy)}, lifecycle=True),
+        process("grasp_control", "control_node", {}, log_level="warn"),
+        process("grasp_policy", "policy_node", {"policy": str(policy)}),
         process(
             "grasp_task",
             "task_node",
@@ -326,9 +326,12 @@ def sim_graph(arguments: SimArguments) -> Graph:
     )
 
 
-def recorder(recording: Path, files: tuple[Path, ...]) -> NodeProcess:
-    """The node that records what decisions see into a file that does not exist yet."""
-    module, told = "grasp_bringup.recorder_node", {"file": str(recording)}
+def recorder(recording: Path, files: tuple[Path, ...], more_topics: Sequence[str] = ()) -> NodeProcess:
+    """The node that records what decisions see, and more, into a file that does not exist yet."""
+    module = "grasp_bringup.recorder_node"
+    told: dict[str, Value] = {"file": str(recording)}
+    if more_topics:
+        told["more_topics"] = list(more_topics)
     return NodeProcess("grasp_bringup", "recorder_node", module, RECORDER, files, told)
 
 

@@ -7,19 +7,17 @@ from collections.abc import Mapping
 
 from launch import Action, LaunchContext
 from launch.actions import (
-    GroupAction,
-    IncludeLaunchDescription,
+    ExecuteProcess,
+    LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
     Shutdown,
     TimerAction,
 )
 from launch.events.process import ProcessExited
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import LifecycleNode, Node
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
-from launch_ros.substitutions import FindPackageShare
 
 from grasp_bringup.graph import Bringup, Graph, NodeProcess, Value
 from grasp_bringup.supervisor import Ending, Patience, describe_status
@@ -38,17 +36,40 @@ def launch_graph(graph: Graph, patience: Patience = Patience()) -> list[Action]:
     variables = [SetEnvironmentVariable(*item) for item in defaults.items() if item[0] not in os.environ]
     ready = OpaqueFunction(function=lambda _: begin(graph))
     deaths: dict[str, int] = {}
-    drivers = [_bringup(one) for one in graph.bringups]
+    drivers = [_bringup(one, patience, deaths) for one in graph.bringups]
     nodes = [_node(process, graph, patience, deaths) for process in graph.processes]
     return [ready, *variables, *drivers, *nodes]
 
 
-def _bringup(bringup: Bringup) -> Action:
-    """Somebody else's launch file, whose arguments stay its own."""
-    path = PathJoinSubstitution([FindPackageShare(bringup.package), "launch", bringup.launch_file])
-    source = PythonLaunchDescriptionSource(path)
-    included = IncludeLaunchDescription(source, launch_arguments=list(bringup.arguments.items()))
-    return GroupAction([included], scoped=True, forwarding=False)
+def _bringup(bringup: Bringup, patience: Patience, deaths: dict[str, int]) -> Action:
+    """Somebody else's launch file, in a launch of its own.
+
+    Included, its arguments and ours would be one another's; in a scope of their own they would be gone when
+    its event handlers ask for them, as those of the LBR stack do.
+    """
+    arguments = [f"{name}:={value}" for name, value in bringup.arguments.items()]
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> list[Action]:
+        return [] if context.is_shutdown else _died(bringup.package, event.returncode, patience, deaths)
+
+    return ExecuteProcess(
+        cmd=["ros2", "launch", bringup.package, bringup.launch_file, *arguments],
+        name=bringup.package,
+        output="screen",
+        on_exit=on_exit,
+        **_ends(patience),
+    )
+
+
+def _died(name: str, status: int, patience: Patience, deaths: dict[str, int]) -> list[Action]:
+    """What follows when a process that is needed has ended."""
+    deaths[name] = status
+    # The task node gets the time to notice by itself, and to say on the scoreboard why.
+    return [
+        TimerAction(
+            period=patience.last_words_s, actions=[Shutdown(reason=f"{name} {describe_status(status)}")]
+        )
+    ]
 
 
 def _parameter(value: Value) -> object:
@@ -62,10 +83,10 @@ def _node(process: NodeProcess, graph: Graph, patience: Patience, deaths: dict[s
             return _conclude(graph, Ending(event.returncode, dict(deaths), context.is_shutdown))
         if context.is_shutdown:
             return []
-        deaths[process.name] = event.returncode
-        # The task node gets the time to notice by itself, and to say on the scoreboard why.
-        why = f"{process.name} {describe_status(event.returncode)}"
-        return [TimerAction(period=patience.last_words_s, actions=[Shutdown(reason=why)])]
+        if process.onlooker:
+            told = f"{process.name} {describe_status(event.returncode)}: the run goes on"
+            return [LogInfo(msg=told)]
+        return _died(process.name, event.returncode, patience, deaths)
 
     keywords = {
         "package": process.package,
@@ -83,7 +104,9 @@ def _node(process: NodeProcess, graph: Graph, patience: Patience, deaths: dict[s
         "on_exit": on_exit,
         **_ends(patience),
     }
-    return LifecycleNode(namespace="", **keywords) if process.lifecycle else Node(**keywords)
+    # No LifecycleNode: it would make a node in launch's own process, which has no enclave, and nobody here
+    # listens to its events. The task node walks through the lifecycle.
+    return Node(**keywords)
 
 
 def _ends(patience: Patience) -> Mapping[str, object]:

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from grasp_bringup.files import shared_file
 from grasp_bringup.graph import (
     ALONE,
@@ -24,6 +26,14 @@ from grasp_description.urdf import urdf_text
 CANONICAL_STATES = "/grasp/joint_states"
 """Where the command node says where all joints are, by canonical names. Not /joint_states: ros2_control's
 broadcasters speak there, in a driver's names."""
+_DRIVER_TOPICS = (
+    "arm_states_topic",
+    "hand_states_topic",
+    "arm_command_topic",
+    "hand_command_topic",
+    "arm_session_topic",
+)
+"""parameters of the command node that name the drivers' topics"""
 _CAMERA_NODE = "/grasp_camera"
 _BASE_FRAME = "lbr_link_0"
 
@@ -102,9 +112,9 @@ def real_graph(arguments: RealArguments) -> Graph:
     processes = [
         *started[1],
         _simulation(process, robot, arguments) if arguments.rehearsal else _cameras(process, arguments),
-        process("grasp_control", "control_node", control, lifecycle=True),
-        process("grasp_policy", "policy_node", {"policy": str(policy)}, remappings=remapped, lifecycle=True),
-        *_onlookers(arguments, tuple(files)),
+        process("grasp_control", "control_node", control),
+        process("grasp_policy", "policy_node", {"policy": str(policy)}, remappings=remapped),
+        *_onlookers(arguments, robot, tuple(files)),
         process("grasp_task", "task_node", task, remappings=remapped, ends_graph=True),
     ]
     return Graph(
@@ -120,7 +130,7 @@ def real_graph(arguments: RealArguments) -> Graph:
 
 def _cameras(process: Any, arguments: RealArguments) -> NodeProcess:
     told = {"calibration": str(absolute(arguments.calibration)), "policy": str(absolute(arguments.policy))}
-    return process("grasp_camera", "camera_node", told, lifecycle=True)
+    return process("grasp_camera", "camera_node", told)
 
 
 def _simulation(process: Any, robot: RobotFile, arguments: RealArguments) -> NodeProcess:
@@ -133,19 +143,23 @@ def _recording(arguments: RealArguments) -> Path | None:
     return None if is_none(arguments.record) else absolute(arguments.record)
 
 
-def _onlookers(arguments: RealArguments, files: tuple[Path, ...]) -> list[NodeProcess]:
+def _onlookers(arguments: RealArguments, robot: RobotFile, files: tuple[Path, ...]) -> list[NodeProcess]:
     """Who only listens: the recorder and RViz, where they are asked for."""
     found = []
     recording = _recording(arguments)
     if recording is not None:
-        found.append(recorder(recording, files))
+        # What the drivers really said and got: the arm gets nothing while its session takes nothing.
+        told = robot.nodes.get("grasp_control", {})
+        found.append(
+            recorder(recording, files, [str(told[name]) for name in _DRIVER_TOPICS if told.get(name)])
+        )
     if arguments.rviz:
         states = {"/joint_states": CANONICAL_STATES}
         shown = {"robot_description": urdf_text()}
         publisher = "robot_state_publisher"
         found += [
-            NodeProcess(publisher, publisher, "", publisher, parameters=shown, remappings=states),
-            NodeProcess("rviz2", "rviz2", "", "rviz2", arguments=("-f", _BASE_FRAME)),
+            NodeProcess(publisher, publisher, "", publisher, (), shown, states, onlooker=True),
+            NodeProcess("rviz2", "rviz2", "", "rviz2", arguments=("-f", _BASE_FRAME), onlooker=True),
         ]
     return found
 
@@ -159,5 +173,6 @@ def _drivers(robot: RobotFile) -> tuple[list[Bringup], list[NodeProcess]]:
         if what.endswith(".launch.py"):
             launched.append(Bringup(package, what, told))
         else:
-            nodes.append(NodeProcess(package, what, "", what, parameters=told))
+            values = {name: yaml.safe_load(value) for name, value in told.items()}
+            nodes.append(NodeProcess(package, what, "", what, parameters=values))
     return launched, nodes

@@ -43,7 +43,9 @@ nobody publishes (a robot has no /clock) cost nothing.
 
 IMAGES = ("/stereo/left/image_rect", "/stereo/right/image_rect")
 """without the first of these a recorded episode cannot be decided again"""
-NEEDED = (*IMAGES, "/policy/decision", "/control/accepted_target", "/control/command")
+COMMANDS = "/control/command"
+"""while somebody publishes these, the robot may still come to rest"""
+NEEDED = (*IMAGES, "/policy/decision", "/control/accepted_target", COMMANDS)
 """whose publishers are there before an episode begins, and have to be found by then"""
 
 

@@ -25,11 +25,22 @@ from rclpy.utilities import try_shutdown
 
 from grasp_bringup.backlog import Backlog
 from grasp_bringup.definitions import definition, type_hash
-from grasp_bringup.recorded_topics import IMAGES, NEEDED, TOPICS, Listening, hears, offered_qos, suitable_qos
+from grasp_bringup.recorded_topics import (
+    COMMANDS,
+    IMAGES,
+    NEEDED,
+    TOPICS,
+    Listening,
+    hears,
+    offered_qos,
+    suitable_qos,
+)
 from grasp_bringup.recording_file import RecordedTopic, RecordingFile
 
 _LOOK_S = 0.5
 """s of wall time between two looks at who publishes what"""
+_LAST_S = 2.5
+"""s of wall time that it goes on at most when it is to end, while the command node still commands"""
 
 
 class RecorderNode(Node):
@@ -53,7 +64,9 @@ class RecorderNode(Node):
         limit_bytes = int(self.get_parameter("backlog_mib").value or 0) * 2**20
         self._file = RecordingFile(Path(path))
         self._backlog = Backlog(self._file, limit_bytes)
-        self._wanted: list[str] = list(self.get_parameter("topics").value or [])
+        more: list[str] = [topic for topic in self.get_parameter("more_topics").value or [] if topic]
+        topics: list[str] = list(self.get_parameter("topics").value or [])
+        self._wanted = list(dict.fromkeys([*topics, *more]))
         self._listening: dict[str, Listening] = {}
         self._refused: dict[str, str] = {}
         self._failed = False
@@ -75,6 +88,8 @@ class RecorderNode(Node):
         self.declare_parameter("file", "", ParameterDescriptor(description=text, read_only=True))
         text = "names of the topics that are recorded, as soon as somebody publishes them"
         self.declare_parameter("topics", list(TOPICS), ParameterDescriptor(description=text, read_only=True))
+        text = "names of further topics; empty names count for nothing"
+        self.declare_parameter("more_topics", [""], ParameterDescriptor(description=text, read_only=True))
         text = "MiB of messages that may wait for the disk; what comes beyond them is dropped"
         span = [IntegerRange(from_value=1, to_value=4096, step=1)]
         self.declare_parameter(
@@ -172,11 +187,15 @@ class RecorderNode(Node):
 
 
 def main() -> None:
-    """Record until SIGINT or SIGTERM; exits with 0 then, with 2 where the file cannot be made."""
+    """Record until SIGINT, SIGTERM or SIGHUP; exits with 0 then, with 2 where the file cannot be made.
+
+    Ctrl-C in `ros2 launch` reaches all nodes at once: how the robot comes to rest is still recorded.
+    """
     interruptions: list[int] = []
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: interruptions.append(received))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda received, _: interruptions.append(received))
     try:
         node = RecorderNode()
     except (OSError, ValueError) as error:
@@ -187,6 +206,9 @@ def main() -> None:
     executor.add_node(node)
     try:
         while not interruptions:
+            executor.spin_once(timeout_sec=0.1)
+        deadline_s = time.monotonic() + _LAST_S
+        while node.count_publishers(COMMANDS) and time.monotonic() < deadline_s:
             executor.spin_once(timeout_sec=0.1)
     finally:
         node.close()

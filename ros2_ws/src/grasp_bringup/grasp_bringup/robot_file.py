@@ -1,7 +1,7 @@
 """The one YAML file of a robot: what it says to the launch file, the runner and the doctor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,30 @@ def robot_path(robot_config: str) -> Path:
         ) from error
 
 
+def overlaid(robot: RobotFile, file: Path) -> RobotFile:
+    """The robot with the parameters of a file that wins over its own.
+
+    Raises:
+        RobotFileError: the file is missing or malformed.
+    """
+    nodes = {name: dict(told) for name, told in robot.nodes.items()}
+    for name, told in _read_nodes(file).items():
+        for one in nodes if name == "**" else (name,):
+            nodes.setdefault(one, {}).update(told)
+    return replace(robot, nodes=nodes)
+
+
+def _read_nodes(path: Path) -> dict[str, dict[str, Any]]:
+    """Parameters by node, without the slash."""
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return {node.lstrip("/"): dict(entry["ros__parameters"]) for node, entry in told.items()}
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RobotFileError(
+            f"{path} cannot be read ({error}); expected node: ros__parameters: values"
+        ) from error
+
+
 def robot_names() -> list[str]:
     """Names of the robots that come with the package."""
     return sorted(
@@ -68,13 +92,7 @@ def read_robot(robot_config: str) -> RobotFile:
         RobotFileError: it is missing, is no YAML, or lacks an entry; the message names it.
     """
     path = robot_path(robot_config)
-    try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-        nodes = {node.lstrip("/"): dict(entry["ros__parameters"]) for node, entry in told.items()}
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RobotFileError(
-            f"{path} cannot be read ({error}); expected node: ros__parameters: values"
-        ) from error
+    nodes = _read_nodes(path)
     own = nodes.pop(_OWN.lstrip("/"), {})
     known = [one.name for one in fields(RobotFile) if one.name not in ("path", "nodes")]
     unknown = sorted(set(own) - set(known))

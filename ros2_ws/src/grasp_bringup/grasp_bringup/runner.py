@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import signal
 import sys
+from contextlib import suppress
 
 from grasp_bringup.graph import Graph, SimArguments, arguments_from, described_arguments, sim_graph
 from grasp_bringup.real import RealArguments, real_graph
@@ -76,25 +77,29 @@ def run_graph(graph: Graph, patience: Patience = Patience()) -> int:
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    programs = [Program(one.name, one.command(sys.executable), one.ends_graph) for one in graph.processes]
+    programs = [
+        Program(one.name, one.command(sys.executable), one.ends_graph, one.onlooker)
+        for one in graph.processes
+    ]
     environment = child_environment(graph.environment, [program.name for program in programs])
     supervisor = Supervisor(programs, environment, patience)
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     if previous[signal.SIGHUP] == signal.SIG_IGN:  # nohup: a terminal that is gone does not end it
         del previous[signal.SIGHUP]
     for number in previous:
-        signal.signal(number, lambda *_: supervisor.interrupt())
+        signal.signal(number, lambda received, _: supervisor.interrupt(again_kills=received == signal.SIGINT))
     try:
         ending = supervisor.run()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
     status, why = conclude(graph, ending)
-    print(
-        why if status == OK else f"grasp_run: {why}",
-        file=sys.stdout if status == OK else sys.stderr,
-        flush=True,
-    )
+    with suppress(OSError, ValueError):  # whether anybody reads it does not change how the run went
+        print(
+            why if status == OK else f"grasp_run: {why}",
+            file=sys.stdout if status == OK else sys.stderr,
+            flush=True,
+        )
     return status
 
 

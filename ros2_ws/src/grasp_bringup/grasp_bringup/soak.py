@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from grasp_bringup.tether import die_with_parent
 from grasp_bringup.verdict import OK
 
 _SAMPLE_S = 5.0
@@ -151,8 +152,11 @@ def watch(runner: subprocess.Popen[bytes], report: Path, length_s: float) -> Ite
 
 def memory_of_children(parent: int) -> dict[str, int]:
     """Resident memory of a process's children, kB, by the module that each runs; without those that ended."""
-    found = {}
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
+    found: dict[str, int] = {}
+    try:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
+    except OSError:  # it has just ended
+        return found
     for child in children:
         folder = Path("/proc") / child
         try:
@@ -182,11 +186,18 @@ def main(arguments: list[str] | None = None) -> int:
     told = ["--episodes", "0", "--contact-sheet", "none", *given.runner, "--report", str(report)]
     with (given.output / "output.txt").open("wb") as output:
         runner = subprocess.Popen(
-            [sys.executable, "-m", "grasp_bringup.runner", "sim", *told], stdout=output, stderr=output
+            [sys.executable, "-m", "grasp_bringup.runner", "sim", *told],
+            stdout=output,
+            stderr=output,
+            # Safe: no thread of ours runs.
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
-        looks = list(watch(runner, report, 60.0 * given.minutes))
-        runner.send_signal(signal.SIGINT)
-        status = runner.wait(_END_S)
+        try:
+            looks = list(watch(runner, report, 60.0 * given.minutes))
+            runner.send_signal(signal.SIGINT)
+            status = runner.wait(_END_S)
+        finally:
+            runner.kill()  # of no effect where it has ended; its nodes end with it
     (given.output / "looks.json").write_text(json.dumps([asdict(look) for look in looks], indent=1) + "\n")
     if len(looks) < 2:
         print(f"soak: the run ended before two looks at it; see {given.output}/output.txt", file=sys.stderr)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from grasp_bringup.tether import die_with_parent
@@ -22,6 +23,8 @@ class Program:
     command: list[str]
     ends_run: bool = False
     """whether its end is the end of the run; the end of any other is a failure"""
+    onlooker: bool = False
+    """whether it only looks on: its end is told, and nothing else"""
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,14 @@ class Supervisor:
         self._readers: list[threading.Thread] = []
         self._interrupted = threading.Event()
 
-    def interrupt(self) -> None:
-        """Ask the run to end in order; safe in a signal handler. Asked again, whatever is left is killed."""
-        if self._interrupted.is_set():
+    def interrupt(self, again_kills: bool = True) -> None:
+        """Ask the run to end in order; safe in a signal handler.
+
+        Args:
+            again_kills: whether this, if the run was asked before, kills whatever is left. A person's second
+                Ctrl-C does; a terminal that closes may send SIGHUP twice at once, and a robot may be moving.
+        """
+        if self._interrupted.is_set() and again_kills:
             self._signal_all(signal.SIGKILL)
         self._interrupted.set()
 
@@ -126,21 +134,33 @@ class Supervisor:
         width = max(len(program.name) for program in self._programs)
         assert process.stdout is not None
         for line in process.stdout:
-            self._say(f"{name:<{width}} | {line.decode(errors='replace').rstrip()}")
+            self._tell(f"{name:<{width}} | {line.decode(errors='replace').rstrip()}")
+
+    def _tell(self, line: str) -> None:
+        # Where our own output has nobody, or no room, left to take it, the nodes' still has to be read: a
+        # node that cannot write would stand still in mid-motion.
+        with suppress(OSError, ValueError):
+            self._say(line)
 
     def _watch(self, ending: Ending) -> None:
         """Wait until the run is over, one way or another."""
         last = next(program.name for program in self._programs if program.ends_run)
+        onlookers = {program.name for program in self._programs if program.onlooker}
+        gone: set[str] = set()
         deadline = float("inf")
         while not self._interrupted.is_set() and time.monotonic() < deadline:
             for name, process in self._processes.items():
                 status = process.poll()
-                if status is None or name in ending.died:
+                if status is None or name in gone:
                     continue
                 if name == last:
                     return
+                gone.add(name)
+                if name in onlookers:
+                    self._tell(f"{name} {describe_status(status)}: the run goes on")
+                    continue
                 ending.died[name] = status
-                self._say(f"{name} {describe_status(status)}: ending the run")
+                self._tell(f"{name} {describe_status(status)}: ending the run")
                 deadline = min(deadline, time.monotonic() + self._patience.last_words_s)
             self._interrupted.wait(_POLL_S)
 

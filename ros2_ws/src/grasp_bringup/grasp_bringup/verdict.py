@@ -27,8 +27,12 @@ def begin(graph: Graph) -> None:
 
     Raises:
         RunRefusedError: its policy node would refuse the policy file; the message is that node's. Or the
-            recording is there already.
+            recording is there already, or a file of parameters is not: ROS 2 would start without it, and
+            without the limits in it.
     """
+    for file in dict.fromkeys(one for process in graph.processes for one in process.parameter_files):
+        if not file.is_file():
+            raise RunRefusedError(f"parameters {file} is not there; expected a YAML file")
     if graph.recording is not None and graph.recording.exists():
         raise RunRefusedError(f"recording {graph.recording} is there already; expected a name that is free")
     if graph.report is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from sensor_msgs.msg import JointState
 
 from grasp_bringup import doctor, machine_checks
@@ -155,6 +156,23 @@ def test_the_exit_status_is_that_of_the_worst_finding_and_each_is_a_line(
     assert ended.value.code == status
     lines = capsys.readouterr().out.splitlines()
     assert lines[:-1] == [str(one) for one in findings]
+
+
+def test_parameters_that_win_over_the_robots_are_looked_at_and_unknown_names_found(tmp_path):
+    file = tmp_path / "mine.yaml"
+    told = {"/grasp_policy": {"providers": ["NoSuchProvider"]}, "/grasp_task": {"motion_sped": 0.05}}
+    file.write_text(yaml.safe_dump({node: {"ros__parameters": values} for node, values in told.items()}))
+    asked = DoctorArguments(parameters=str(file), rehearsal=True, listen_s=0.0)
+    failed = [str(one) for one in doctor.examine(asked) if one.level is Level.FAIL]
+    assert any("NoSuchProvider" in one for one in failed)
+    assert any("'motion_sped'" in one for one in failed)
+
+
+def test_a_value_of_the_wrong_kind_in_a_list_is_a_finding_and_no_crash(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("/grasp_task: {ros__parameters: {reach_lower_m: [0.5, -0.16, 0]}}\n")
+    asked = DoctorArguments(parameters=str(file), rehearsal=True, listen_s=0.0)
+    assert any(one.level is Level.FAIL and "grasp_task" in str(one) for one in doctor.examine(asked))
 
 
 def test_no_such_robot_and_wrong_arguments_end_with_status_2(capsys):

@@ -29,10 +29,6 @@ def test_the_graph_in_simulation_has_its_four_nodes_and_the_task_ends_it():
     graph = sim_graph(SimArguments())
     assert list(by_name(graph)) == ["grasp_sim", "grasp_control", "grasp_policy", "grasp_task"]
     assert graph.ending.name == "grasp_task"
-    assert [process.name for process in graph.processes if process.lifecycle] == [
-        "grasp_control",
-        "grasp_policy",
-    ]
 
 
 def test_arguments_reach_the_nodes_that_need_them():

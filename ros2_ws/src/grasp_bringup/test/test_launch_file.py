@@ -1,6 +1,7 @@
 """The launch files under the real `launch`, which is not on the Python index: skipped where it is missing."""
 
 import json
+import os
 import runpy
 import threading
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ pytest.importorskip("launch.actions", reason="LAUNCH FILE NOT TESTED: ROS 2's `l
 pytest.importorskip("launch_ros", reason="LAUNCH FILE NOT TESTED: ROS 2's `launch_ros` is not installed here")
 
 from launch import LaunchContext, LaunchDescription, LaunchService
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, GroupAction, RegisterEventHandler
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ProcessExited
-from launch_ros.actions import LifecycleNode, Node
+from launch.utilities import perform_substitutions
+from launch_ros.actions import Node
 
-from grasp_bringup.graph import Graph, NodeProcess
+from grasp_bringup.graph import Bringup, Graph, NodeProcess
 from grasp_bringup.launching import launch_graph
 from grasp_bringup.real import RealArguments, real_graph
 from grasp_bringup.supervisor import Patience
@@ -45,12 +47,11 @@ def test_the_launch_file_takes_the_arguments_of_the_graph(description):
     assert declared == [name for name, _, _ in described_arguments()]
 
 
-def test_it_launches_the_processes_of_the_graph_lifecycle_nodes_as_such(description):
+def test_it_launches_the_processes_of_the_graph(description):
     nodes = [one for one in actions(description) if isinstance(one, Node)]
     expected = sim_graph(SimArguments()).processes
     assert [one.node_package for one in nodes] == [one.package for one in expected]
     assert [one.node_executable for one in nodes] == [one.executable for one in expected]
-    assert [isinstance(one, LifecycleNode) for one in nodes] == [one.lifecycle for one in expected]
 
 
 def test_arguments_change_the_graph(description):
@@ -85,17 +86,18 @@ def test_it_launches_the_processes_of_the_robots_graph_in_their_order(real_descr
     nodes = [one for one in real_actions(real_description, **arguments) if isinstance(one, Node)]
     expected = real_graph(RealArguments(**dict.fromkeys(arguments, True))).processes
     assert [one.node_executable for one in nodes] == [one.executable for one in expected]
-    assert [isinstance(one, LifecycleNode) for one in nodes] == [one.lifecycle for one in expected]
 
 
-def test_drivers_are_included_before_all_nodes_and_only_when_asked_for(real_description):
-    plain = real_actions(real_description)
-    assert not [one for one in plain if isinstance(one, GroupAction)]
-    kinds = [type(one) for one in real_actions(real_description, drivers="true")]
-    groups = [place for place, kind in enumerate(kinds) if kind is GroupAction]
-    nodes = [place for place, kind in enumerate(kinds) if issubclass(kind, Node)]
-    assert len(groups) == 2
-    assert max(groups) < min(nodes)
+def test_drivers_are_launched_by_themselves_before_all_nodes_and_only_when_asked_for(real_description):
+    assert not [one for one in real_actions(real_description) if type(one) is ExecuteProcess]
+    started = real_actions(real_description, drivers="true")
+    places = [place for place, one in enumerate(started) if type(one) is ExecuteProcess]
+    assert max(places) < min(place for place, one in enumerate(started) if isinstance(one, Node))
+    context = LaunchContext()
+    lbr, allegro = ([perform_substitutions(context, word) for word in started[place].cmd] for place in places)
+    assert lbr[:4] == ["ros2", "launch", "lbr_bringup", "hardware.launch.py"]
+    assert sorted(lbr[4:]) == ["ctrl:=forward_position_controller", "model:=iiwa7"]
+    assert allegro[:4] == ["ros2", "launch", "allegro_hand_bringup", "allegro_hand.launch.py"]
 
 
 def test_a_robot_that_is_nowhere_is_refused_by_its_name(real_description):
@@ -111,6 +113,8 @@ class Stage:
     last_words_s: float = 0.5
     endless: bool = False
     policy: Path | None = None
+    drivers: str = ""
+    """a script in place of `ros2`, which launches a driver; empty: there is none"""
     stopped_after_s: float | None = None
     """when something else shuts the launch down, as Ctrl-C does"""
     seen_to_end: set[str] = field(default_factory=set)
@@ -124,8 +128,16 @@ class Stage:
         """The status of the launch of these scripts."""
         for package, source in sources.items():
             self._install(package, source)
-        nodes = [NodeProcess(name, "run", f"{name}.run", name, ends_graph=name == "task") for name in sources]
-        graph = Graph(tuple(nodes), self.report, self.endless, self.policy)
+        if self.drivers:
+            self._write(self.folder / "ros2", self.drivers)
+        nodes = [
+            NodeProcess(
+                name, "run", f"{name}.run", name, ends_graph=name == "task", onlooker=name == "onlooker"
+            )
+            for name in sources
+        ]
+        bringups = (Bringup("driver", "hand.launch.py", {"side": "right"}),) if self.drivers else ()
+        graph = Graph(tuple(nodes), self.report, self.endless, self.policy, bringups=bringups)
         description = LaunchDescription(launch_graph(graph, Patience(last_words_s=self.last_words_s)))
         service = LaunchService(noninteractive=True)
         service.include_launch_description(LaunchDescription([self._watch()]))
@@ -140,18 +152,22 @@ class Stage:
 
     def _watch(self) -> RegisterEventHandler:
         def note(event: ProcessExited, _: LaunchContext) -> None:
-            self.seen_to_end.add(event.action.node_package)
+            self.seen_to_end.add(getattr(event.action, "node_package", "driver"))
 
         return RegisterEventHandler(OnProcessExit(on_exit=note))
 
     def _install(self, package: str, source: str) -> None:
         executable = self.folder / "lib" / package / "run"
         executable.parent.mkdir(parents=True)
-        executable.write_text(f"#!/bin/sh\n{source}\n")
-        executable.chmod(0o755)
+        self._write(executable, source)
         marker = self.folder / "share/ament_index/resource_index/packages" / package
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
+
+    @staticmethod
+    def _write(executable: Path, source: str) -> None:
+        executable.write_text(f"#!/bin/sh\n{source}\n")
+        executable.chmod(0o755)
 
     def reports(self, inferences: int = 5) -> str:
         """A line of a script that writes the report."""
@@ -162,6 +178,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch, tmp_path) -> Stage:
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     return Stage(tmp_path)
 
 
@@ -209,6 +226,24 @@ def test_a_death_that_the_task_notices_fails_the_launch_by_the_dead_ones_name(st
     stage.last_words_s = 60.0
     assert stage.launch(sim="exit 7", task="sleep 1.5; exit 1") == 1
     assert "failed: sim exited with status 7" in caplog.text
+
+
+def test_the_end_of_an_onlooker_ends_nothing(stage):
+    assert stage.launch(onlooker="exit 0", sim=WAITS, task=stage.reports() + "sleep 2") == 0
+
+
+def test_a_driver_gets_its_arguments_in_a_launch_of_its_own_that_ends_with_ours(stage):
+    told = stage.folder / "told"
+    stage.drivers = f'echo "$@" > {told}\n{WAITS}'
+    assert stage.launch(sim=WAITS, task=stage.reports() + "sleep 1") == 0
+    assert told.read_text().split() == ["launch", "driver", "hand.launch.py", "side:=right"]
+    assert "driver" in stage.seen_to_end
+
+
+def test_a_driver_that_ends_fails_the_launch_by_its_name(stage, caplog):
+    stage.drivers = "exit 3"
+    assert stage.launch(sim=WAITS, task=stage.reports() + WAITS_FOR_INTERRUPTION) == 1
+    assert "failed: driver exited with status 3" in caplog.text
 
 
 def test_an_interrupted_launch_fails_unless_it_was_to_go_on_until_then(stage, caplog):

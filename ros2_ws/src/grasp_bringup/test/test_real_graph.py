@@ -11,6 +11,7 @@ from grasp_bringup.files import shared_file
 from grasp_bringup.graph import ALONE, Graph, NodeProcess, arguments_from, check_spelling, described_arguments
 from grasp_bringup.real import CANONICAL_STATES, RealArguments, real_graph
 from grasp_bringup.robot_file import RobotFileError, read_robot, robot_names
+from grasp_bringup.verdict import RunRefusedError, begin
 from grasp_description.drivers import DRIVER_STYLES
 from grasp_task.picking import Picking
 
@@ -25,7 +26,6 @@ def test_on_the_robot_cameras_start_first_and_the_task_last_whose_end_is_the_end
     graph = real_graph(RealArguments())
     assert list(by_name(graph)) == ["grasp_camera", "grasp_control", "grasp_policy", "grasp_task"]
     assert graph.ending.name == "grasp_task"
-    assert [one.name for one in graph.processes if one.lifecycle] == list(by_name(graph))[:3]
     assert graph.bringups == ()
     assert dict(graph.environment) == {}
 
@@ -63,7 +63,7 @@ def test_all_but_the_command_node_hear_joint_states_in_canonical_names():
 def test_the_recorder_is_there_only_when_asked_for(tmp_path):
     assert "grasp_recorder" not in by_name(real_graph(RealArguments()))
     recorder = by_name(real_graph(RealArguments(record=str(tmp_path / "a.mcap"))))["grasp_recorder"]
-    assert recorder.parameters == {"file": str(tmp_path / "a.mcap")}
+    assert recorder.parameters["file"] == str(tmp_path / "a.mcap")
 
 
 def test_drivers_are_started_only_when_asked_for_each_as_its_maker_does():
@@ -76,6 +76,33 @@ def test_drivers_are_started_only_when_asked_for_each_as_its_maker_does():
     v5 = real_graph(RealArguments(drivers=True, robot_config="lbr_allegro_v5"))
     assert [one.package for one in v5.bringups] == ["lbr_bringup"]
     assert v5.processes[0].executable == "allegro_node_grasp"
+
+
+def test_values_for_a_driver_that_is_a_node_keep_their_types(tmp_path):
+    told = yaml.safe_load(read_robot("lbr_allegro_v4").path.read_text(encoding="utf-8"))
+    entry = "driver run rate:=200 gain:=0.5 simulated:=false device:=can0"
+    told["/grasp_bringup"]["ros__parameters"]["bringups"] = [entry]
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(told))
+    (node,) = [one for one in real_graph(RealArguments(str(file), drivers=True)).processes if not one.module]
+    assert node.parameters == {"rate": 200, "gain": 0.5, "simulated": False, "device": "can0"}
+
+
+def test_a_recording_on_the_robot_holds_what_the_drivers_say_and_get(tmp_path):
+    graph = real_graph(RealArguments(record=str(tmp_path / "one.mcap")))
+    topics = by_name(graph)["grasp_recorder"].parameters["more_topics"]
+    assert {"/lbr/joint_states", "/lbr/forward_position_controller/commands"} <= set(topics)
+
+
+def test_parameters_that_are_nowhere_are_refused_before_anything_starts(tmp_path):
+    graph = real_graph(RealArguments(parameters=str(tmp_path / "none.yaml")))
+    with pytest.raises(RunRefusedError, match=r"none\.yaml is not there"):
+        begin(graph)
+
+
+def test_rviz_may_be_closed():
+    graph = real_graph(RealArguments(rviz=True))
+    assert [one.name for one in graph.processes if one.onlooker] == ["robot_state_publisher", "rviz2"]
 
 
 def test_a_rehearsal_with_the_robots_drivers_is_refused():

@@ -33,7 +33,8 @@ class Stage:
         self.lines: list[str] = []
         self.when_said: dict[str, threading.Event] = {}
         programs = [
-            Program(name, [sys.executable, "-c", text], name == "task") for name, text in sources.items()
+            Program(name, [sys.executable, "-c", text], name == "task", name == "onlooker")
+            for name, text in sources.items()
         ]
         self.supervisor = Supervisor(programs, os.environ, patience, self._say)
 
@@ -148,6 +149,39 @@ def test_a_second_interruption_kills_what_does_not_end():
     timer.cancel()
     assert ending.status == -signal.SIGKILL
     assert time.monotonic() - started < 30.0
+
+
+def test_a_terminal_that_hangs_up_twice_kills_nobody():
+    slow = (
+        "import signal, sys, time\n"
+        "def end(*_):\n    time.sleep(1.0)\n    sys.exit(0)\n"
+        "signal.signal(signal.SIGINT, end)\n" + READY + "time.sleep(60)"
+    )
+    stage = Stage(sim=WAITS, task=slow)
+    stage.interrupt_when("task | ready")
+    timer = threading.Timer(1.5, stage.supervisor.interrupt, [False])
+    timer.start()
+    ending = stage.run()
+    timer.cancel()
+    assert (ending.status, ending.interrupted) == (0, True)
+
+
+def test_nodes_are_read_to_the_end_where_nobody_takes_what_they_say():
+    task = READY + "for _ in range(20_000): print('x' * 20)\nprint('done', flush=True)"
+
+    def full(_line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    stage = Stage(sim=WAITS, task=task)
+    stage.supervisor._say = full
+    assert stage.run().status == 0
+
+
+def test_an_onlooker_may_leave():
+    stage = Stage(sim=WAITS, onlooker=after("pass"), task=after("import time\ntime.sleep(2)"))
+    ending = stage.run()
+    assert (ending.status, ending.died) == (0, {})
+    assert "onlooker exited with status 0: the run goes on" in stage.lines
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
