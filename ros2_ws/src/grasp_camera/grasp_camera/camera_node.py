@@ -154,7 +154,7 @@ class CameraNode(LifecycleNode):
 
             spec = read_spec(parameters.policy)
             view = NominalView(spec.image_width, spec.image_height, spec.fovy_deg)
-            check_cameras(spec, calibration, view)
+            check_cameras(spec, calibration, view, parameters.source.rate_hz)
             if not has_hand_eye(calibration):
                 self.get_logger().warning(
                     f"{parameters.calibration}: no hand-eye calibration: where the cameras stand was not "

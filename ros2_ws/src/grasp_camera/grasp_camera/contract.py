@@ -8,10 +8,14 @@ from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import chained
 from grasp_camera.rectification import NominalView
 from grasp_camera.stereo_calibration import BASE_FRAME, OPTICAL_FRAMES, StereoCalibration
+from grasp_policy.errors import PolicyFileError
 from grasp_policy.policy_spec import CameraPose, PolicySpec, check_contract
 from grasp_policy.workcell_contract import quaternion_from_rotation, workcell_contract
 
 __all__ = ["check_cameras", "has_hand_eye"]
+
+_RATE_TOLERANCE = 0.01
+"""share of the policy's rate by which the cameras' may differ: 29.97 Hz is 30 Hz"""
 
 
 def has_hand_eye(calibration: StereoCalibration) -> bool:
@@ -23,19 +27,32 @@ def has_hand_eye(calibration: StereoCalibration) -> bool:
     return True
 
 
-def check_cameras(spec: PolicySpec, calibration: StereoCalibration, view: NominalView) -> None:
+def check_cameras(
+    spec: PolicySpec, calibration: StereoCalibration, view: NominalView, rate_hz: float
+) -> None:
     """Hold the calibrated pair against what a policy was trained with: image size, field of view, baseline,
-    and the cameras' places where hand-eye calibration has told them.
+    rate, and the cameras' places where hand-eye calibration has told them.
+
+    Args:
+        rate_hz: pairs a second that the cameras are asked for; the policy steps once a pair.
 
     Raises:
         PolicyFileError: names the field that differs, its value in the policy and the calibrated one.
     """
+    if not abs(rate_hz - spec.control_rate_hz) <= _RATE_TOLERANCE * spec.control_rate_hz:
+        raise PolicyFileError.mismatch(
+            "control_rate_hz",
+            f"{spec.control_rate_hz:g} Hz",
+            f"{rate_hz:g} Hz",
+            note="the cameras' rate_hz; the policy steps once a pair of images",
+        )
     robot = replace(
         workcell_contract(),
         # What is no camera's business is the policy node's: here it agrees with itself.
         joint_names=spec.joint_names,
         joint_lower=spec.joint_lower,
         joint_upper=spec.joint_upper,
+        # The cameras' own rate was compared above, with its tolerance.
         control_rate_hz=spec.control_rate_hz,
         goal_position=spec.goal_position,
         image_width=view.width,

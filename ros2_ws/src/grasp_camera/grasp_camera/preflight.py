@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from grasp_camera.contract import check_cameras, has_hand_eye
-from grasp_camera.errors import CalibrationFileError
+from grasp_camera.errors import CalibrationFileError, CameraConfigError
 from grasp_camera.rectification import NominalView
+from grasp_camera.sources import SourceConfig
 from grasp_camera.stereo_calibration import StereoCalibration, read_stereo
 from grasp_policy.errors import PolicyFileError
 from grasp_policy.policy_spec import PolicySpec
 
-__all__ = ["Trouble", "calibration_troubles", "camera_troubles", "connected_serials"]
+__all__ = ["Trouble", "asked_source", "calibration_troubles", "camera_troubles", "connected_serials"]
 
 Trouble = tuple[bool, str, str]
 """Whether it is in the way of a run, what is wrong, what to do."""
 _DAY_S = 86400.0
 _CALIBRATE = "run grasp-calibrate"
+_FIELDS = {"raw_width": "width", "raw_height": "height", "rate_hz": "rate_hz"}
+"""fields of `SourceConfig` by the node's parameter"""
+
+
+def asked_source(told: Mapping[str, Any]) -> SourceConfig:
+    """What the node's parameters ask of the cameras; its defaults where they say nothing.
+
+    Args:
+        told: parameters of /grasp_camera by name, as a robot's file says them
+
+    Raises:
+        CameraConfigError: values that the node would refuse.
+    """
+    kind, devices = told.get("source", "realsense_pair"), told.get("devices", [])
+    if not isinstance(devices, list) or not all(isinstance(name, str) for name in devices):
+        raise CameraConfigError(f"devices is {devices!r}; expected a list of names, in quotes")
+    wholes = {field: told[name] for name, field in _FIELDS.items() if name in told}
+    for name, value in told.items():
+        if name in _FIELDS and type(value) is not int:
+            raise CameraConfigError(f"{name} is {value!r}; expected a whole number")
+    return SourceConfig(kind, tuple(devices), **wholes)
 
 
 def connected_serials() -> list[str]:
@@ -58,14 +81,15 @@ def camera_troubles(
 
 
 def calibration_troubles(
-    folder: Path, days: float, spec: PolicySpec | None, now_s: float | None = None
+    folder: Path, days: float, spec: PolicySpec | None, asked: SourceConfig, now_s: float | None = None
 ) -> list[Trouble]:
-    """What is wrong with the calibration in ``folder``.
+    """What is wrong with the calibration in ``folder``, for the cameras that the node is to open.
 
     Args:
         folder: what grasp-calibrate wrote
         days: age in days from which it is old
         spec: of the policy that is to see through these cameras; None where there is none
+        asked: what is asked of the cameras
         now_s: the time; None asks the machine
     """
     try:
@@ -82,14 +106,19 @@ def calibration_troubles(
         text = "the cameras' place is not known: extrinsics.yaml lacks the arm's base"
         troubles.append((False, text, "run grasp-calibrate hand-eye"))
     if spec is not None:
-        troubles += _contract_troubles(spec, calibration)
+        troubles += _contract_troubles(spec, calibration, asked)
     return troubles
 
 
-def _contract_troubles(spec: PolicySpec, calibration: StereoCalibration) -> list[Trouble]:
+def _contract_troubles(
+    spec: PolicySpec, calibration: StereoCalibration, asked: SourceConfig
+) -> list[Trouble]:
     view = NominalView(spec.image_width, spec.image_height, spec.fovy_deg)
     try:
-        check_cameras(spec, calibration, view)
+        check_cameras(spec, calibration, view, asked.rate_hz)
     except PolicyFileError as error:
-        return [(True, str(error), "move the cameras to where the policy expects them, or calibrate anew")]
+        advice = "move the cameras to where the policy expects them, or calibrate anew"
+        if error.field == "control_rate_hz":
+            advice = "set the cameras' rate_hz in the robot's file to the policy's rate"
+        return [(True, str(error), advice)]
     return []

@@ -284,6 +284,9 @@ def test_a_policy_file_says_size_and_view_and_is_held_against_the_cameras(
         heard = made.ear.heard["/stereo/left/image_rect"]
         made.wait_for(lambda: heard, "an image")
         assert (heard[0].width, heard[0].height) == (spec.image_width, spec.image_height)
+    with bench(context, **(parameters | {"rate_hz": 15})) as made:
+        assert made.node.trigger_configure() is FAILURE
+        made.wait_for(lambda: "control_rate_hz is" in made.ear.said("last_error"), "the rate is refused")
     write_stereo(tmp_path / "wide", calibration(*RAW, focal=60.0, baseline_m=0.25))
     with bench(context, **(parameters | {"calibration": str(tmp_path / "wide")})) as made:
         assert made.node.trigger_configure() is FAILURE

@@ -108,30 +108,40 @@ def placed(shift_m: float = 0.0, baseline_m: float = STEREO_RIG.baseline_m):
 
 
 SPEC = sample_spec(workcell_contract())
+RATE_HZ = SPEC.control_rate_hz
 
 
 def test_cameras_that_stand_where_the_policy_expects_them_pass():
-    check_cameras(SPEC, placed(), VIEW)
-    check_cameras(SPEC, placed(0.9 * SPEC.camera_tolerance.position_m), VIEW)
+    check_cameras(SPEC, placed(), VIEW, RATE_HZ)
+    check_cameras(SPEC, placed(0.9 * SPEC.camera_tolerance.position_m), VIEW, RATE_HZ)
 
 
 def test_cameras_that_stand_elsewhere_are_refused_by_field():
     with pytest.raises(PolicyFileError) as refusal:
-        check_cameras(SPEC, placed(SPEC.camera_tolerance.position_m + 0.002), VIEW)
+        check_cameras(SPEC, placed(SPEC.camera_tolerance.position_m + 0.002), VIEW, RATE_HZ)
     assert refusal.value.field == "left_camera.position_m"
 
 
 def test_another_baseline_and_another_image_are_refused_by_field():
     with pytest.raises(PolicyFileError) as refusal:
-        check_cameras(SPEC, placed(baseline_m=0.2), VIEW)
+        check_cameras(SPEC, placed(baseline_m=0.2), VIEW, RATE_HZ)
     assert refusal.value.field == "baseline_m"
     with pytest.raises(PolicyFileError) as refusal:
-        check_cameras(SPEC, placed(), replace(VIEW, width=320))
+        check_cameras(SPEC, placed(), replace(VIEW, width=320), RATE_HZ)
     assert refusal.value.field == "image_width"
+
+
+def test_cameras_at_another_rate_than_the_policys_are_refused_with_both():
+    check_cameras(SPEC, placed(), VIEW, 0.995 * RATE_HZ)
+    for rate_hz in (0.5 * RATE_HZ, 1.02 * RATE_HZ, float("nan")):
+        with pytest.raises(PolicyFileError, match="the cameras' rate_hz") as refusal:
+            check_cameras(SPEC, placed(), VIEW, rate_hz)
+        assert refusal.value.field == "control_rate_hz"
+        assert f"{RATE_HZ:g} Hz; expected {rate_hz:g} Hz" in str(refusal.value)
 
 
 def test_without_hand_eye_calibration_the_rest_is_checked():
     pair = calibration(baseline_m=STEREO_RIG.baseline_m)
     assert not has_hand_eye(pair)
     assert has_hand_eye(placed())
-    check_cameras(SPEC, pair, VIEW)
+    check_cameras(SPEC, pair, VIEW, RATE_HZ)

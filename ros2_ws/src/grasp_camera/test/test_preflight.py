@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from camera_samples import calibration
 
-from grasp_camera.preflight import calibration_troubles, camera_troubles
+from grasp_camera.errors import CameraConfigError
+from grasp_camera.preflight import asked_source, calibration_troubles, camera_troubles
+from grasp_camera.sources import SourceConfig
 from grasp_camera.stereo_calibration import write_stereo
 from grasp_description.cameras import STEREO_RIG
 from grasp_policy.testing import sample_spec
@@ -14,6 +16,8 @@ from grasp_policy.workcell_contract import workcell_contract
 
 DAY_S = 86400.0
 CALIBRATED_S = 1_700_000_000.0
+ASKED = SourceConfig("realsense_pair", ("11", "22"))
+SPEC = sample_spec(workcell_contract())
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_a_device_file_or_folder_has_to_be_there(tmp_path):
 
 
 def test_no_calibration_is_in_the_way_of_a_run(tmp_path):
-    ((grave, text, advice),) = calibration_troubles(tmp_path / "none", 30.0, None)
+    ((grave, text, advice),) = calibration_troubles(tmp_path / "none", 30.0, None, ASKED)
     assert grave
     assert "none" in text
     assert "grasp-calibrate" in advice
@@ -57,8 +61,8 @@ def test_no_calibration_is_in_the_way_of_a_run(tmp_path):
 
 def test_an_old_calibration_and_one_without_the_cameras_place_are_only_warned_of(folder):
     now_s = CALIBRATED_S + 31 * DAY_S
-    fresh = calibration_troubles(folder, 40.0, None, now_s)
-    old = calibration_troubles(folder, 30.0, None, now_s)
+    fresh = calibration_troubles(folder, 40.0, None, ASKED, now_s)
+    old = calibration_troubles(folder, 30.0, None, ASKED, now_s)
     assert [(grave, "hand-eye" in advice) for grave, _, advice in fresh] == [(False, True)]
     assert [grave for grave, _, _ in old] == [False, False]
     assert "31 days old; 30 are allowed" in old[0][1]
@@ -66,5 +70,30 @@ def test_an_old_calibration_and_one_without_the_cameras_place_are_only_warned_of
 
 def test_cameras_that_stand_otherwise_than_the_policy_saw_are_in_the_way(folder):
     write_stereo(folder, calibration(baseline_m=2.0 * STEREO_RIG.baseline_m))
-    found = calibration_troubles(folder, 40.0, sample_spec(workcell_contract()), CALIBRATED_S)
+    found = calibration_troubles(folder, 40.0, SPEC, ASKED, CALIBRATED_S)
     assert any(grave and "baseline_m" in text for grave, text, _ in found)
+
+
+def test_cameras_at_another_rate_than_the_policys_are_in_the_way(folder):
+    write_stereo(folder, calibration(baseline_m=STEREO_RIG.baseline_m))
+    slow = asked_source({"source": "realsense_pair", "devices": ["11", "22"], "rate_hz": 15})
+    ((grave, text, advice),) = [
+        one for one in calibration_troubles(folder, 40.0, SPEC, slow, CALIBRATED_S) if one[0]
+    ]
+    assert grave
+    assert "expected 15 Hz (the cameras' rate_hz" in text
+    assert "rate_hz" in advice
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"devices": ["11", 22]}, "expected a list of names, in quotes"),
+        ({"devices": ["11", "22"], "rate_hz": "30"}, "rate_hz is '30'; expected a whole number"),
+        ({"devices": ["11"]}, "realsense_pair expects 2"),
+    ],
+)
+def test_what_the_node_would_refuse_of_a_robots_file_is_refused(told, message):
+    assert asked_source({"devices": ["11", "22"]}) == ASKED
+    with pytest.raises(CameraConfigError, match=message):
+        asked_source(told)
