@@ -11,6 +11,7 @@ from typing import Any
 from grasp_camera.contract import check_cameras, has_hand_eye
 from grasp_camera.errors import CalibrationFileError, CameraConfigError
 from grasp_camera.rectification import NominalView
+from grasp_camera.source_fit import check_devices, is_of_unnamed_cameras
 from grasp_camera.sources import SourceConfig
 from grasp_camera.stereo_calibration import StereoCalibration, read_stereo
 from grasp_policy.errors import PolicyFileError
@@ -102,12 +103,24 @@ def calibration_troubles(
     if age_days > days:
         text = f"{folder} is {age_days:.0f} days old; {days:g} are allowed"
         troubles.append((False, text, "run grasp-calibrate check, or calibrate anew"))
+    troubles += _source_troubles(calibration, asked, folder)
     if not has_hand_eye(calibration):
         text = "the cameras' place is not known: extrinsics.yaml lacks the arm's base"
         troubles.append((False, text, "run grasp-calibrate hand-eye"))
     if spec is not None:
         troubles += _contract_troubles(spec, calibration, asked)
     return troubles
+
+
+def _source_troubles(calibration: StereoCalibration, asked: SourceConfig, folder: Path) -> list[Trouble]:
+    try:
+        check_devices(calibration, asked, folder)
+    except CameraConfigError as error:
+        return [(True, str(error), "put the devices in the calibration's order, or calibrate anew")]
+    if is_of_unnamed_cameras(calibration, asked):
+        text = f"{folder} does not say which cameras it was made with"
+        return [(False, text, "calibrate with --devices LEFT RIGHT: swapped cameras are noticed then")]
+    return []
 
 
 def _contract_troubles(

@@ -293,6 +293,25 @@ def test_a_policy_file_says_size_and_view_and_is_held_against_the_cameras(
         made.wait_for(lambda: "baseline_m is" in made.ear.said("last_error"), "the baseline is refused")
 
 
+def test_a_calibration_of_swapped_cameras_is_refused_and_one_of_unnamed_cameras_warned_of(
+    context, small, tmp_path, capfd
+):
+    write_stereo(tmp_path, small)
+    parameters = {"source": "realsense_pair", "devices": ["111", "222"], "calibration": str(tmp_path)}
+    with bench(context, HangingSource(), **parameters) as made:
+        assert made.node.trigger_configure() is SUCCESS
+        assert "does not say which cameras it was made with" in capfd.readouterr().err
+        assert made.node.trigger_cleanup() is SUCCESS
+        extrinsics = tmp_path / "extrinsics.yaml"
+        extrinsics.write_text("format_version: 1\ntransforms: []\ndevices: ['222', '111']\n")
+        assert made.node.trigger_configure() is FAILURE
+        made.wait_for(lambda: "eyes are swapped" in made.ear.said("last_error"), "the swap is refused")
+        extrinsics.write_text("format_version: 1\ntransforms: []\ndevices: ['111', '222']\n")
+        capfd.readouterr()
+        assert made.node.trigger_configure() is SUCCESS
+        assert "does not say" not in capfd.readouterr().err
+
+
 class SoftwarePair:
     """Two software RealSense cameras that give 30 frames a second until unplugged, from a thread of their
     own."""

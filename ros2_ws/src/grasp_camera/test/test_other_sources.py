@@ -64,7 +64,8 @@ def read(source: V4l2Source, count: int) -> list[Frame]:
 
 
 def v4l2(kind: str, captures: list[FakeCapture], **config) -> V4l2Source:
-    devices = tuple(f"/dev/video{index}" for index in range(len(captures)))
+    folder = "/dev/v4l/by-path/" if kind == "v4l2_pair" else "/dev/"
+    devices = tuple(f"{folder}video{index}" for index in range(len(captures)))
     opened = dict(zip(devices, captures, strict=True))
     values = {"width": 64, "height": 48, "rate_hz": 30} | config
     return V4l2Source(
@@ -186,6 +187,10 @@ def test_an_empty_recording_is_refused(tmp_path, clock):
         ({"devices": ("1", "")}, "realsense_pair expects 2"),
         ({"sync": "wireless"}, "sync is 'wireless'; expected host or hardware"),
         ({"auto_exposure": False}, "exposure is 0; without auto_exposure expected more than 0"),
+        (
+            {"kind": "v4l2_pair", "devices": ("/dev/v4l/by-id/left", "/dev/video12")},
+            "expects names under /dev/v4l/by-path or /dev/v4l/by-id: the number of /dev/video12",
+        ),
         ({"fourcc": "YUY"}, "fourcc is 'YUY'"),
     ],
 )

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from camera_samples import calibration
 
+from grasp_camera.camera_info import write_yaml
 from grasp_camera.errors import CameraConfigError
+from grasp_camera.extrinsics import FORMAT_VERSION
 from grasp_camera.preflight import asked_source, calibration_troubles, camera_troubles
 from grasp_camera.sources import SourceConfig
-from grasp_camera.stereo_calibration import write_stereo
+from grasp_camera.stereo_calibration import EXTRINSICS_FILE, write_stereo
 from grasp_description.cameras import STEREO_RIG
 from grasp_policy.testing import sample_spec
 from grasp_policy.workcell_contract import workcell_contract
@@ -20,10 +22,17 @@ ASKED = SourceConfig("realsense_pair", ("11", "22"))
 SPEC = sample_spec(workcell_contract())
 
 
+def name_devices(folder: Path, *devices: str) -> None:
+    """Let a calibration say which cameras it was made with."""
+    document = {"format_version": FORMAT_VERSION, "transforms": [], "devices": list(devices)}
+    write_yaml(folder / EXTRINSICS_FILE, document, "")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A calibration of a pair 0.12 m apart, whose place is not known."""
     write_stereo(tmp_path, calibration())
+    name_devices(tmp_path, "11", "22")
     for path in tmp_path.glob("*.yaml"):
         os.utime(path, (CALIBRATED_S, CALIBRATED_S))
     return tmp_path
@@ -97,3 +106,41 @@ def test_what_the_node_would_refuse_of_a_robots_file_is_refused(told, message):
     assert asked_source({"devices": ["11", "22"]}) == ASKED
     with pytest.raises(CameraConfigError, match=message):
         asked_source(told)
+
+
+def found_of_the_devices(folder: Path, asked: SourceConfig) -> list[tuple[bool, str]]:
+    found = calibration_troubles(folder, 40.0, None, asked, CALIBRATED_S)
+    return [(grave, text) for grave, text, advice in found if "hand-eye" not in advice]
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [(("22", "11"), "the eyes are swapped"), (("11", "33"), "these are other cameras")],
+)
+def test_a_calibration_of_other_cameras_is_in_the_way(folder, named, message):
+    assert found_of_the_devices(folder, ASKED) == []
+    name_devices(folder, *named)
+    ((grave, text),) = found_of_the_devices(folder, ASKED)
+    assert grave
+    assert f"devices is ['11', '22'], left before right; {folder / EXTRINSICS_FILE} was made with" in text
+    assert str(list(named)) in text
+    assert message in text
+
+
+def test_a_calibration_that_names_no_cameras_is_warned_of_where_cameras_have_names(folder):
+    name_devices(folder)
+    pair = SourceConfig("v4l2_pair", ("/dev/v4l/by-id/a", "/dev/v4l/by-id/b"))
+    for asked in (ASKED, pair):
+        ((grave, text),) = found_of_the_devices(folder, asked)
+        assert not grave
+        assert "does not say which cameras" in text
+    one = SourceConfig("v4l2_side_by_side", ("/dev/video0",))
+    assert found_of_the_devices(folder, one) == []
+
+
+def test_one_device_of_both_eyes_may_be_named_for_each_and_a_recording_has_none(folder):
+    one = SourceConfig("realsense_infrared", ("11",))
+    assert found_of_the_devices(folder, one)[0][0]
+    name_devices(folder, "11", "11")
+    assert found_of_the_devices(folder, one) == []
+    assert found_of_the_devices(folder, SourceConfig("recorded", ("a folder",))) == []
