@@ -7,7 +7,7 @@ from dataclasses import replace
 from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import chained
 from grasp_camera.rectification import NominalView
-from grasp_camera.stereo_calibration import BASE_FRAME, OPTICAL_FRAMES, StereoCalibration
+from grasp_camera.stereo_calibration import BASE_FRAME, EXTRINSICS_FILE, OPTICAL_FRAMES, StereoCalibration
 from grasp_policy.errors import PolicyFileError
 from grasp_policy.policy_spec import CameraPose, PolicySpec, check_contract
 from grasp_policy.workcell_contract import quaternion_from_rotation, workcell_contract
@@ -19,12 +19,32 @@ _RATE_TOLERANCE = 0.01
 
 
 def has_hand_eye(calibration: StereoCalibration) -> bool:
-    """Whether the cameras' place in the arm's base frame is known."""
-    try:
-        chained(calibration.transforms, BASE_FRAME, OPTICAL_FRAMES[0])
-    except CalibrationFileError:
-        return False
-    return True
+    """Whether the cameras' place in the arm's base frame is known.
+
+    Raises:
+        CalibrationFileError: their place is known in another frame, which does not hang on the arm's base, or
+            hangs on itself.
+    """
+    roots = {_root(calibration, frame) for frame in OPTICAL_FRAMES}
+    strange = sorted(roots - {BASE_FRAME, *OPTICAL_FRAMES})
+    if strange:
+        raise CalibrationFileError(
+            f"{EXTRINSICS_FILE}: the cameras' place is given in {strange[0]!r}; expected the arm's base "
+            f"frame, {BASE_FRAME!r}, or no place"
+        )
+    return BASE_FRAME in roots
+
+
+def _root(calibration: StereoCalibration, frame: str) -> str:
+    """The frame that a frame's place is given in at last; the arm's base where that is on the way."""
+    above = {one.child: one.parent for one in calibration.transforms}
+    for _ in above:
+        if frame == BASE_FRAME or frame not in above:
+            return frame
+        frame = above[frame]
+    if frame in above:
+        raise CalibrationFileError(f"{EXTRINSICS_FILE}: frame {frame!r} hangs on itself; expected no loop")
+    return frame
 
 
 def check_cameras(
@@ -38,6 +58,7 @@ def check_cameras(
 
     Raises:
         PolicyFileError: names the field that differs, its value in the policy and the calibrated one.
+        CalibrationFileError: the cameras' place is given in another frame than the arm's base.
     """
     if not abs(rate_hz - spec.control_rate_hz) <= _RATE_TOLERANCE * spec.control_rate_hz:
         raise PolicyFileError.mismatch(

@@ -8,6 +8,7 @@ import pytest
 from camera_samples import calibration, picture
 
 from grasp_camera.contract import check_cameras, has_hand_eye
+from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import Transform
 from grasp_camera.frames import StereoPair
 from grasp_camera.monitor import ERROR, OK, WARN, CameraMonitor
@@ -129,6 +130,40 @@ def test_another_baseline_and_another_image_are_refused_by_field():
     with pytest.raises(PolicyFileError) as refusal:
         check_cameras(SPEC, placed(), replace(VIEW, width=320), RATE_HZ)
     assert refusal.value.field == "image_width"
+
+
+def place(frame: str, base: str = BASE_FRAME) -> Transform:
+    return Transform(base, frame, (1.0, 0.0, 0.5), (1.0, 0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        (place(OPTICAL_FRAMES[0], "world"), place(OPTICAL_FRAMES[1], OPTICAL_FRAMES[0])),
+        (place("mount", "world"), place(OPTICAL_FRAMES[0], "mount")),
+        (place(OPTICAL_FRAMES[0]), place(OPTICAL_FRAMES[1], "world")),
+        # The arm's base is there, but the cameras do not hang on it.
+        (place(OPTICAL_FRAMES[0], "world"), place("lbr_link_7")),
+    ],
+)
+def test_cameras_placed_in_another_frame_than_the_arms_base_are_refused_by_its_name(transforms):
+    pair = replace(calibration(baseline_m=STEREO_RIG.baseline_m), transforms=transforms)
+    with pytest.raises(CalibrationFileError, match=r"given in 'world'; expected .* 'lbr_link_0'"):
+        check_cameras(SPEC, pair, VIEW, RATE_HZ)
+
+
+def test_a_place_that_hangs_on_itself_is_refused():
+    loop = (place(OPTICAL_FRAMES[0], "mount"), place("mount", OPTICAL_FRAMES[0]))
+    with pytest.raises(CalibrationFileError, match="hangs on itself"):
+        has_hand_eye(replace(calibration(), transforms=loop))
+
+
+def test_a_base_that_itself_has_a_place_is_the_arms_base():
+    pair = placed()
+    above = Transform("world", BASE_FRAME, (0.0, 0.0, 0.8), (1.0, 0.0, 0.0, 0.0))
+    pair = replace(pair, transforms=(above, *pair.transforms))
+    assert has_hand_eye(pair)
+    check_cameras(SPEC, pair, VIEW, RATE_HZ)
 
 
 def test_cameras_at_another_rate_than_the_policys_are_refused_with_both():
