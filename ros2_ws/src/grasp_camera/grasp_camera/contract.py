@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import chained
 from grasp_camera.rectification import NominalView
@@ -67,6 +69,9 @@ def check_cameras(
             f"{rate_hz:g} Hz",
             note="the cameras' rate_hz; the policy steps once a pair of images",
         )
+    left, right = spec.left_camera, spec.right_camera
+    if has_hand_eye(calibration):
+        left, right = (_pose(matrix) for matrix in _places(calibration))
     robot = replace(
         workcell_contract(),
         # What is no camera's business is the policy node's: here it agrees with itself.
@@ -80,15 +85,32 @@ def check_cameras(
         image_height=view.height,
         fovy_deg=view.fovy_deg,
         baseline_m=calibration.baseline_m,
-        left_camera=_pose(spec.left_camera, calibration, OPTICAL_FRAMES[0]),
-        right_camera=_pose(spec.right_camera, calibration, OPTICAL_FRAMES[1]),
+        left_camera=left,
+        right_camera=right,
     )
     check_contract(spec, robot)
 
 
-def _pose(nominal: CameraPose, calibration: StereoCalibration, frame: str) -> CameraPose:
-    if not has_hand_eye(calibration):
-        return nominal
-    matrix = chained(calibration.transforms, BASE_FRAME, frame)
+def _places(calibration: StereoCalibration) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (4, 4) of the optical frames in the arm's base, left and right; one at least is known.
+
+    The rectified pair's axes are parallel, and the right eye stands the baseline of its P along x: where one
+    eye has no place of its own, that gives it.
+    """
+    step = np.eye(4)
+    step[0, 3] = calibration.baseline_m
+    left, right = (
+        chained(calibration.transforms, BASE_FRAME, frame)
+        if _root(calibration, frame) == BASE_FRAME
+        else None
+        for frame in OPTICAL_FRAMES
+    )
+    if left is None:
+        assert right is not None
+        left = right @ np.linalg.inv(step)
+    return left, left @ step if right is None else right
+
+
+def _pose(matrix: np.ndarray) -> CameraPose:
     x, y, z = (float(value) for value in matrix[:3, 3])
     return CameraPose((x, y, z), quaternion_from_rotation(matrix[:3, :3]))

@@ -23,6 +23,7 @@ Trouble = tuple[bool, str, str]
 """Whether it is in the way of a run, what is wrong, what to do."""
 _DAY_S = 86400.0
 _CALIBRATE = "run grasp-calibrate"
+_HAND_EYE = "run grasp-calibrate hand-eye"
 _FIELDS = {"raw_width": "width", "raw_height": "height", "rate_hz": "rate_hz"}
 """fields of `SourceConfig` by the node's parameter"""
 
@@ -104,11 +105,14 @@ def calibration_troubles(
         text = f"{folder} is {age_days:.0f} days old; {days:g} are allowed"
         troubles.append((False, text, "run grasp-calibrate check, or calibrate anew"))
     troubles += _source_troubles(calibration, asked, folder)
-    if not has_hand_eye(calibration):
-        text = "the cameras' place is not known: extrinsics.yaml lacks the arm's base"
-        troubles.append((False, text, "run grasp-calibrate hand-eye"))
-    if spec is not None:
-        troubles += _contract_troubles(spec, calibration, asked)
+    try:
+        if not has_hand_eye(calibration):
+            text = "the cameras' place is not known: extrinsics.yaml lacks the arm's base"
+            troubles.append((False, text, _HAND_EYE))
+        if spec is not None:
+            troubles += _contract_troubles(spec, calibration, asked)
+    except CalibrationFileError as error:
+        troubles.append((True, f"{folder}: {error}", _HAND_EYE))
     return troubles
 
 

@@ -117,6 +117,17 @@ def test_cameras_that_stand_where_the_policy_expects_them_pass():
     check_cameras(SPEC, placed(0.9 * SPEC.camera_tolerance.position_m), VIEW, RATE_HZ)
 
 
+@pytest.mark.parametrize("known", [0, 1])
+def test_an_eye_without_a_place_of_its_own_stands_the_baseline_beside_the_other(known):
+    pose = np.eye(4)
+    pose[:3, :3] = STEREO_RIG.optical_rotation()
+    pose[:3, 3] = STEREO_RIG.positions()[known]
+    pair = calibration(baseline_m=STEREO_RIG.baseline_m)
+    place = Transform.from_matrix(BASE_FRAME, OPTICAL_FRAMES[known], pose)
+    exact = replace(SPEC, camera_tolerance=replace(SPEC.camera_tolerance, position_m=1e-4, rotation_deg=0.01))
+    check_cameras(exact, replace(pair, transforms=(place,)), VIEW, RATE_HZ)
+
+
 def test_cameras_that_stand_elsewhere_are_refused_by_field():
     with pytest.raises(PolicyFileError) as refusal:
         check_cameras(SPEC, placed(SPEC.camera_tolerance.position_m + 0.002), VIEW, RATE_HZ)

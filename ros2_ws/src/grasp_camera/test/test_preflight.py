@@ -8,10 +8,10 @@ from camera_samples import calibration
 
 from grasp_camera.camera_info import write_yaml
 from grasp_camera.errors import CameraConfigError
-from grasp_camera.extrinsics import FORMAT_VERSION
+from grasp_camera.extrinsics import FORMAT_VERSION, Transform, write_extrinsics
 from grasp_camera.preflight import asked_source, calibration_troubles, camera_troubles
 from grasp_camera.sources import SourceConfig
-from grasp_camera.stereo_calibration import EXTRINSICS_FILE, write_stereo
+from grasp_camera.stereo_calibration import EXTRINSICS_FILE, OPTICAL_FRAMES, write_stereo
 from grasp_description.cameras import STEREO_RIG
 from grasp_policy.testing import sample_spec
 from grasp_policy.workcell_contract import workcell_contract
@@ -144,3 +144,13 @@ def test_one_device_of_both_eyes_may_be_named_for_each_and_a_recording_has_none(
     name_devices(folder, "11", "11")
     assert found_of_the_devices(folder, one) == []
     assert found_of_the_devices(folder, SourceConfig("recorded", ("a folder",))) == []
+
+
+def test_a_place_in_another_frame_than_the_arms_base_is_in_the_way(folder):
+    place = Transform("world", OPTICAL_FRAMES[0], (1.0, 0.0, 0.5), (1.0, 0.0, 0.0, 0.0))
+    write_extrinsics(folder / EXTRINSICS_FILE, [place])
+    for spec in (None, SPEC):
+        found = calibration_troubles(folder, 40.0, spec, ASKED, CALIBRATED_S)
+        ((text, advice),) = [(text, advice) for grave, text, advice in found if grave]
+        assert f"{folder}: extrinsics.yaml: the cameras' place is given in 'world'" in text
+        assert "hand-eye" in advice
