@@ -26,7 +26,7 @@ from grasp_camera.messages import camera_info, diagnostic_array, image_message, 
 from grasp_camera.monitor import CameraMonitor
 from grasp_camera.parameters import CameraParameters, declare_parameters, read_parameters
 from grasp_camera.rectification import NominalView, StereoRectifier
-from grasp_camera.source_fit import check_devices, is_of_unnamed_cameras
+from grasp_camera.source_fit import check_devices, check_size, is_of_unnamed_cameras
 from grasp_camera.sources import make_source
 from grasp_camera.stereo_calibration import OPTICAL_FRAMES, read_stereo
 
@@ -149,6 +149,7 @@ class CameraNode(LifecycleNode):
         assert parameters.calibration is not None
         calibration = read_stereo(parameters.calibration)
         check_devices(calibration, parameters.source, parameters.calibration)
+        check_size(calibration, parameters.source, parameters.calibration)
         if is_of_unnamed_cameras(calibration, parameters.source):
             self.get_logger().warning(
                 f"{parameters.calibration} does not say which cameras it was made with: that these are they, "

@@ -10,10 +10,10 @@ from typing import Any
 
 from grasp_camera.contract import check_cameras, has_hand_eye
 from grasp_camera.errors import CalibrationFileError, CameraConfigError
-from grasp_camera.rectification import NominalView
-from grasp_camera.source_fit import check_devices, is_of_unnamed_cameras
+from grasp_camera.rectification import NominalView, StereoRectifier
+from grasp_camera.source_fit import check_devices, check_size, is_of_unnamed_cameras
 from grasp_camera.sources import SourceConfig
-from grasp_camera.stereo_calibration import StereoCalibration, read_stereo
+from grasp_camera.stereo_calibration import EXTRINSICS_FILE, EYE_FILES, StereoCalibration, read_stereo
 from grasp_policy.errors import PolicyFileError
 from grasp_policy.policy_spec import PolicySpec
 
@@ -99,8 +99,10 @@ def calibration_troubles(
     except (CalibrationFileError, OSError) as error:
         return [(True, str(error), _CALIBRATE)]
     troubles: list[Trouble] = []
-    newest_s = max(path.stat().st_mtime for path in folder.glob("*.yaml"))
-    age_days = ((time.time() if now_s is None else now_s) - newest_s) / _DAY_S
+    # As old as its oldest part: hand-eye calibration alone writes extrinsics.yaml anew.
+    files = (folder / name for name in (*EYE_FILES, EXTRINSICS_FILE))
+    oldest_s = min(path.stat().st_mtime for path in files if path.exists())
+    age_days = ((time.time() if now_s is None else now_s) - oldest_s) / _DAY_S
     if age_days > days:
         text = f"{folder} is {age_days:.0f} days old; {days:g} are allowed"
         troubles.append((False, text, "run grasp-calibrate check, or calibrate anew"))
@@ -117,25 +119,36 @@ def calibration_troubles(
 
 
 def _source_troubles(calibration: StereoCalibration, asked: SourceConfig, folder: Path) -> list[Trouble]:
-    try:
-        check_devices(calibration, asked, folder)
-    except CameraConfigError as error:
-        return [(True, str(error), "put the devices in the calibration's order, or calibrate anew")]
+    troubles: list[Trouble] = []
+    for check, advice in (
+        (check_devices, "put the devices in the calibration's order, or calibrate anew"),
+        (check_size, "ask for the calibration's size in the robot's file, or calibrate anew"),
+    ):
+        try:
+            check(calibration, asked, folder)
+        except CameraConfigError as error:
+            troubles.append((True, str(error), advice))
     if is_of_unnamed_cameras(calibration, asked):
         text = f"{folder} does not say which cameras it was made with"
-        return [(False, text, "calibrate with --devices LEFT RIGHT: swapped cameras are noticed then")]
-    return []
+        advice = "calibrate with --devices LEFT RIGHT: swapped cameras are noticed then"
+        troubles.append((False, text, advice))
+    return troubles
 
 
 def _contract_troubles(
     spec: PolicySpec, calibration: StereoCalibration, asked: SourceConfig
 ) -> list[Trouble]:
     view = NominalView(spec.image_width, spec.image_height, spec.fovy_deg)
+    troubles: list[Trouble] = []
+    try:
+        StereoRectifier(calibration, view)
+    except CameraConfigError as error:
+        troubles.append((True, str(error), "take lenses that see the policy's field of view, and calibrate"))
     try:
         check_cameras(spec, calibration, view, asked.rate_hz)
     except PolicyFileError as error:
         advice = "move the cameras to where the policy expects them, or calibrate anew"
         if error.field == "control_rate_hz":
             advice = "set the cameras' rate_hz in the robot's file to the policy's rate"
-        return [(True, str(error), advice)]
-    return []
+        troubles.append((True, str(error), advice))
+    return troubles

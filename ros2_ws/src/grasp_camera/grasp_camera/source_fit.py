@@ -8,7 +8,7 @@ from grasp_camera.errors import CameraConfigError
 from grasp_camera.sources import SourceConfig
 from grasp_camera.stereo_calibration import EXTRINSICS_FILE, StereoCalibration
 
-__all__ = ["check_devices", "is_of_unnamed_cameras"]
+__all__ = ["check_devices", "check_size", "is_of_unnamed_cameras"]
 
 _NAMED = ("realsense_pair", "v4l2_pair")
 """kinds of source whose two devices have names that stay"""
@@ -39,3 +39,20 @@ def check_devices(calibration: StereoCalibration, asked: SourceConfig, folder: P
         f"devices is {list(asked.devices)}, left before right; {folder / EXTRINSICS_FILE} was made with "
         f"{list(calibration.devices)}: {'the eyes are swapped' if swapped else 'these are other cameras'}"
     )
+
+
+def check_size(calibration: StereoCalibration, asked: SourceConfig, folder: Path) -> None:
+    """Hold the size of raw images that is asked for against the calibration's; a recording has its own.
+
+    Args:
+        folder: of the calibration, for the message
+
+    Raises:
+        CameraConfigError: the calibration is for images of another size.
+    """
+    camera = calibration.left
+    if asked.kind != "recorded" and (asked.width, asked.height) != (camera.width, camera.height):
+        raise CameraConfigError(
+            f"raw_width, raw_height are {asked.width}, {asked.height} px; the calibration in {folder} is for "
+            f"{camera.width}, {camera.height} px"
+        )

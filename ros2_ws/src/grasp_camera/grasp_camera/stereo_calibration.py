@@ -17,6 +17,7 @@ from grasp_camera.extrinsics import Transform, read_devices, read_extrinsics
 __all__ = [
     "BASE_FRAME",
     "EXTRINSICS_FILE",
+    "EYE_FILES",
     "OPTICAL_FRAMES",
     "StereoCalibration",
     "read_stereo",

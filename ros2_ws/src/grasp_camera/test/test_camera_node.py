@@ -312,6 +312,13 @@ def test_a_calibration_of_swapped_cameras_is_refused_and_one_of_unnamed_cameras_
         assert "does not say" not in capfd.readouterr().err
 
 
+def test_a_calibration_of_images_of_another_size_is_refused_on_configure(context, folder):
+    parameters = {"source": "realsense_pair", "devices": ["111", "222"], "calibration": str(folder)}
+    with bench(context, HangingSource(), **parameters, raw_width=128) as made:
+        assert made.node.trigger_configure() is FAILURE
+        made.wait_for(lambda: "are 128, 48 px" in made.ear.said("last_error"), "the size is refused")
+
+
 class SoftwarePair:
     """Two software RealSense cameras that give 30 frames a second until unplugged, from a thread of their
     own."""

@@ -77,6 +77,33 @@ def test_an_old_calibration_and_one_without_the_cameras_place_are_only_warned_of
     assert "31 days old; 30 are allowed" in old[0][1]
 
 
+def test_a_calibration_is_as_old_as_its_oldest_part(folder):
+    os.utime(folder / EXTRINSICS_FILE, (CALIBRATED_S + 31 * DAY_S, CALIBRATED_S + 31 * DAY_S))
+    (folder / "board.yaml").touch()
+    os.utime(folder / "board.yaml", (0, 0))
+    found = calibration_troubles(folder, 30.0, None, ASKED, CALIBRATED_S + 31 * DAY_S)
+    assert ["31 days old" in text for _, text, _ in found] == [True, False]
+
+
+def test_images_of_another_size_than_the_calibrations_are_in_the_way(folder):
+    told = {"devices": ["11", "22"], "raw_width": 1280, "raw_height": 720}
+    found = calibration_troubles(folder, 40.0, None, asked_source(told), CALIBRATED_S)
+    ((text, advice),) = [(text, advice) for grave, text, advice in found if grave]
+    assert "raw_width, raw_height are 1280, 720 px" in text
+    assert "640, 480 px" in text
+    assert "the calibration's size" in advice
+    recording = SourceConfig("recorded", ("a folder",), width=1280)
+    assert not any(grave for grave, _, _ in calibration_troubles(folder, 40.0, None, recording, CALIBRATED_S))
+
+
+def test_cameras_that_do_not_see_the_policys_view_are_in_the_way(folder):
+    write_stereo(folder, calibration(focal=1500.0, baseline_m=STEREO_RIG.baseline_m))
+    found = calibration_troubles(folder, 40.0, SPEC, ASKED, CALIBRATED_S)
+    ((text, advice),) = [(text, advice) for grave, text, advice in found if grave]
+    assert "camera stereo_left does not see" in text
+    assert "lenses" in advice
+
+
 def test_cameras_that_stand_otherwise_than_the_policy_saw_are_in_the_way(folder):
     write_stereo(folder, calibration(baseline_m=2.0 * STEREO_RIG.baseline_m))
     found = calibration_troubles(folder, 40.0, SPEC, ASKED, CALIBRATED_S)
