@@ -24,6 +24,7 @@ class FakeCapture:
         self.go = threading.Semaphore(0)
         self.released = threading.Event()
         self.time_ms = 0.0
+        self.fixed: dict[int, float] = {}
 
     def isOpened(self) -> bool:  # noqa: N802
         return self.opened
@@ -37,7 +38,7 @@ class FakeCapture:
             return self.time_ms
         if self.size and what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT):
             return self.size[what == cv2.CAP_PROP_FRAME_HEIGHT]
-        return self.settings[what]
+        return self.fixed.get(what, self.settings[what])
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         self.go.acquire()
@@ -169,6 +170,38 @@ def test_a_device_of_another_size_is_refused_with_both_sizes():
     with pytest.raises(CameraConfigError, match="gives 640x480 px at 30 Hz; asked for 128x48 px"):
         v4l2("v4l2_side_by_side", [capture]).open()
     assert capture.released.is_set()
+
+
+MANUAL = {"auto_exposure": False, "exposure": 156.0}
+
+
+@pytest.mark.parametrize(
+    ("fixed", "found"),
+    [
+        ({cv2.CAP_PROP_AUTO_EXPOSURE: 3.0}, "mode 3 and exposure 156"),
+        ({cv2.CAP_PROP_EXPOSURE: 100.0}, "mode 1 and exposure 100"),
+        ({cv2.CAP_PROP_EXPOSURE: -1.0}, "mode 1 and exposure -1"),
+    ],
+)
+def test_an_exposure_that_the_driver_does_not_take_is_refused_with_both(fixed, found):
+    capture = FakeCapture([])
+    capture.fixed = fixed
+    with pytest.raises(CameraConfigError) as refusal:
+        v4l2("v4l2_side_by_side", [capture], **MANUAL).open()
+    assert f"/dev/video0 has auto_exposure {found}; asked for mode 1 (manual) and exposure 156" in str(
+        refusal.value
+    )
+    assert capture.released.is_set()
+
+
+def test_an_exposure_that_the_driver_rounds_to_its_steps_is_taken():
+    capture = FakeCapture([])
+    capture.fixed = {cv2.CAP_PROP_EXPOSURE: 157.0}
+    source = v4l2("v4l2_side_by_side", [capture], **MANUAL)
+    source.open()
+    assert capture.settings[cv2.CAP_PROP_EXPOSURE] == 156.0
+    capture.go.release()
+    source.close()
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ _MOST_AGE_NS = 500_000_000
 """a stamp on the monotonic clock is that old on arrival at most, and never of the future"""
 _AUTO, _MANUAL = 3, 1
 """values of V4L2_CID_EXPOSURE_AUTO that OpenCV hands through"""
+_EXPOSURE_SLACK = 0.01
+"""share by which a driver may round an exposure to its own steps; one unit in any case"""
 _FRAMES_KEPT = 4
 
 
@@ -63,7 +65,7 @@ class V4l2Source:
     def open(self) -> None:
         """Raises:
         CameraLostError: a device is not there.
-        CameraConfigError: a device gives another image size than asked for.
+        CameraConfigError: a device gives another image size or rate than asked for, or keeps its exposure.
         """
         try:
             for device in self._config.devices:
@@ -124,7 +126,21 @@ class V4l2Source:
                 f"{width}x{config.height} px at {config.rate_hz} Hz in {config.fourcc} (v4l2-ctl "
                 "--list-formats-ext shows what it can)"
             )
+        if not config.auto_exposure:
+            self._check_exposure(device, capture)
         return capture
+
+    def _check_exposure(self, device: str, capture: Any) -> None:
+        """Whether the driver took the exposure: OpenCV's `set` does not say when it clamps."""
+        asked = round(self._config.exposure)
+        mode, found = capture.get(cv2.CAP_PROP_AUTO_EXPOSURE), capture.get(cv2.CAP_PROP_EXPOSURE)
+        if mode == _MANUAL and abs(found - asked) <= max(1.0, _EXPOSURE_SLACK * asked):
+            return
+        capture.release()
+        raise CameraConfigError(
+            f"V4L2 {device} has auto_exposure mode {mode:g} and exposure {found:g}; asked for mode {_MANUAL} "
+            f"(manual) and exposure {asked}, in 100 us (v4l2-ctl --list-ctrls shows what it can)"
+        )
 
     def _frames(
         self, position: int, image: np.ndarray, time_ns: int, clock: str, arrival_ns: int
