@@ -79,10 +79,13 @@ def check_eyes(robot: RobotFile, calibration: Path, policy: Path) -> list[Findin
         spec = read_spec(policy) if policy.is_file() else None
     except (ImportError, ValueError) as error:
         return [fail("cameras", f"cannot be looked at: {error}", "see the lines above")]
-    source = told.get("source", "realsense_pair")
+    try:
+        asked = preflight.asked_source(told)
+    except ValueError as error:
+        return [fail("cameras", f"{robot.path}: {error}", "correct /grasp_camera in the robot's file")]
     groups: dict[str, list[Any]] = {
-        "cameras": preflight.camera_troubles(source, told.get("devices", [])),
-        "calibration": preflight.calibration_troubles(calibration, robot.calibration_days, spec),
+        "cameras": preflight.camera_troubles(asked.kind, asked.devices),
+        "calibration": preflight.calibration_troubles(calibration, robot.calibration_days, spec, asked),
     }
     found = []
     for what, troubles in groups.items():

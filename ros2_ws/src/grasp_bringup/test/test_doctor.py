@@ -9,7 +9,7 @@ import yaml
 from sensor_msgs.msg import JointState
 
 from grasp_bringup import doctor, machine_checks
-from grasp_bringup.doctor import DoctorArguments, parse_arguments
+from grasp_bringup.doctor import DoctorArguments, check_eyes, parse_arguments
 from grasp_bringup.findings import Finding, Level, fail, ok, warn
 from grasp_bringup.graph_checks import Heard, check_drivers
 from grasp_bringup.machine_checks import (
@@ -122,6 +122,18 @@ def test_a_policy_of_another_robot_fails_with_the_field_that_differs(tmp_path):
     found = check_policy(write_sample(tmp_path, strange), ["CPUExecutionProvider"])
     assert levels(found) == [Level.FAIL]
     assert "control_rate_hz" in found[0].text
+
+
+def test_what_the_robots_file_asks_of_the_cameras_is_looked_at(robot, tmp_path):
+    policy = write_sample(tmp_path, sample_spec(workcell_contract()))
+    told = {"grasp_camera": {"source": "recorded", "devices": [str(tmp_path)]}}
+    found = check_eyes(replace(robot, nodes=told), tmp_path, policy)
+    assert levels(found) == [Level.OK, Level.FAIL]
+    assert "left.yaml" in found[1].text
+    told["grasp_camera"]["devices"] = []
+    (only,) = check_eyes(replace(robot, nodes=told), tmp_path, policy)
+    assert only.level is Level.FAIL
+    assert f"{robot.path}: devices is []" in only.text
 
 
 def test_an_interface_is_up_down_or_not_there(tmp_path: Path):

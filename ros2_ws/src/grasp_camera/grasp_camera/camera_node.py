@@ -26,6 +26,7 @@ from grasp_camera.messages import camera_info, diagnostic_array, image_message, 
 from grasp_camera.monitor import CameraMonitor
 from grasp_camera.parameters import CameraParameters, declare_parameters, read_parameters
 from grasp_camera.rectification import NominalView, StereoRectifier
+from grasp_camera.source_fit import check_devices, check_size, is_of_unnamed_cameras
 from grasp_camera.sources import make_source
 from grasp_camera.stereo_calibration import OPTICAL_FRAMES, read_stereo
 
@@ -147,6 +148,13 @@ class CameraNode(LifecycleNode):
     def _made_rectifier(self, parameters: CameraParameters) -> StereoRectifier:
         assert parameters.calibration is not None
         calibration = read_stereo(parameters.calibration)
+        check_devices(calibration, parameters.source, parameters.calibration)
+        check_size(calibration, parameters.source, parameters.calibration)
+        if is_of_unnamed_cameras(calibration, parameters.source):
+            self.get_logger().warning(
+                f"{parameters.calibration} does not say which cameras it was made with: that these are they, "
+                "and not swapped, was not checked"
+            )
         view = parameters.view
         if parameters.policy is not None:
             # Imported here: ONNX is the policy's, and not needed without one.
@@ -154,7 +162,7 @@ class CameraNode(LifecycleNode):
 
             spec = read_spec(parameters.policy)
             view = NominalView(spec.image_width, spec.image_height, spec.fovy_deg)
-            check_cameras(spec, calibration, view)
+            check_cameras(spec, calibration, view, parameters.source.rate_hz)
             if not has_hand_eye(calibration):
                 self.get_logger().warning(
                     f"{parameters.calibration}: no hand-eye calibration: where the cameras stand was not "

@@ -18,7 +18,7 @@ from grasp_camera.camera_info import read_yaml, write_yaml
 from grasp_camera.errors import CalibrationFileError
 from grasp_description.object_shapes import quaternion_of, rotation_matrix
 
-__all__ = ["FORMAT_VERSION", "Transform", "chained", "read_extrinsics", "write_extrinsics"]
+__all__ = ["FORMAT_VERSION", "Transform", "chained", "read_devices", "read_extrinsics", "write_extrinsics"]
 
 FORMAT_VERSION = 1
 _HEAD = (
@@ -130,6 +130,20 @@ def read_extrinsics(path: Path) -> tuple[Transform, ...]:
                 f"{path}: frame {child!r} has {children.count(child)} parents; expected 1"
             )
     return found
+
+
+def read_devices(path: Path) -> tuple[str, ...]:
+    """Which cameras a file's calibration was made with, left before right; empty where it does not say.
+
+    Raises:
+        CalibrationFileError: the file is missing, or its ``devices`` is no list of names.
+    """
+    devices = read_yaml(path).get("devices", [])
+    if not isinstance(devices, list) or not all(isinstance(name, str) and name for name in devices):
+        raise CalibrationFileError(
+            f"{path}: devices is {devices!r}; expected a list of names, left and right, each in quotes"
+        )
+    return tuple(devices)
 
 
 def _transform(path: Path, index: int, entry: Any) -> Transform:

@@ -12,11 +12,12 @@ import numpy as np
 
 from grasp_camera.camera_info import CameraCalibration, read_camera, write_camera
 from grasp_camera.errors import CalibrationFileError
-from grasp_camera.extrinsics import Transform, read_extrinsics
+from grasp_camera.extrinsics import Transform, read_devices, read_extrinsics
 
 __all__ = [
     "BASE_FRAME",
     "EXTRINSICS_FILE",
+    "EYE_FILES",
     "OPTICAL_FRAMES",
     "StereoCalibration",
     "read_stereo",
@@ -41,6 +42,8 @@ class StereoCalibration:
     """right camera; its P[0, 3] holds the baseline"""
     transforms: tuple[Transform, ...] = ()
     """poses of the optical frames; empty before there are any"""
+    devices: tuple[str, ...] = ()
+    """serial numbers or device files of the cameras, left before right; empty where the file does not say"""
 
     def __post_init__(self) -> None:
         left, right = self.left, self.right
@@ -83,9 +86,9 @@ def read_stereo(folder: Path) -> StereoCalibration:
     folder = Path(folder)
     left, right = (read_camera(folder / name) for name in EYE_FILES)
     file = folder / EXTRINSICS_FILE
-    transforms = read_extrinsics(file) if file.exists() else ()
+    transforms, devices = (read_extrinsics(file), read_devices(file)) if file.exists() else ((), ())
     try:
-        return StereoCalibration(left, right, transforms)
+        return StereoCalibration(left, right, transforms, devices)
     except CalibrationFileError as error:
         raise CalibrationFileError(f"{folder}: {error}") from error
 

@@ -284,10 +284,39 @@ def test_a_policy_file_says_size_and_view_and_is_held_against_the_cameras(
         heard = made.ear.heard["/stereo/left/image_rect"]
         made.wait_for(lambda: heard, "an image")
         assert (heard[0].width, heard[0].height) == (spec.image_width, spec.image_height)
+    with bench(context, **(parameters | {"rate_hz": 15})) as made:
+        assert made.node.trigger_configure() is FAILURE
+        made.wait_for(lambda: "control_rate_hz is" in made.ear.said("last_error"), "the rate is refused")
     write_stereo(tmp_path / "wide", calibration(*RAW, focal=60.0, baseline_m=0.25))
     with bench(context, **(parameters | {"calibration": str(tmp_path / "wide")})) as made:
         assert made.node.trigger_configure() is FAILURE
         made.wait_for(lambda: "baseline_m is" in made.ear.said("last_error"), "the baseline is refused")
+
+
+def test_a_calibration_of_swapped_cameras_is_refused_and_one_of_unnamed_cameras_warned_of(
+    context, small, tmp_path, capfd
+):
+    write_stereo(tmp_path, small)
+    parameters = {"source": "realsense_pair", "devices": ["111", "222"], "calibration": str(tmp_path)}
+    with bench(context, HangingSource(), **parameters) as made:
+        assert made.node.trigger_configure() is SUCCESS
+        assert "does not say which cameras it was made with" in capfd.readouterr().err
+        assert made.node.trigger_cleanup() is SUCCESS
+        extrinsics = tmp_path / "extrinsics.yaml"
+        extrinsics.write_text("format_version: 1\ntransforms: []\ndevices: ['222', '111']\n")
+        assert made.node.trigger_configure() is FAILURE
+        made.wait_for(lambda: "eyes are swapped" in made.ear.said("last_error"), "the swap is refused")
+        extrinsics.write_text("format_version: 1\ntransforms: []\ndevices: ['111', '222']\n")
+        capfd.readouterr()
+        assert made.node.trigger_configure() is SUCCESS
+        assert "does not say" not in capfd.readouterr().err
+
+
+def test_a_calibration_of_images_of_another_size_is_refused_on_configure(context, folder):
+    parameters = {"source": "realsense_pair", "devices": ["111", "222"], "calibration": str(folder)}
+    with bench(context, HangingSource(), **parameters, raw_width=128) as made:
+        assert made.node.trigger_configure() is FAILURE
+        made.wait_for(lambda: "are 128, 48 px" in made.ear.said("last_error"), "the size is refused")
 
 
 class SoftwarePair:

@@ -14,6 +14,7 @@ from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import (
     Transform,
     chained,
+    read_devices,
     read_extrinsics,
     write_extrinsics,
 )
@@ -28,7 +29,7 @@ def folder(tmp_path):
 
 def test_a_calibration_is_read_as_it_was_written(folder):
     found, true = read_stereo(folder), calibration()
-    assert found.transforms == ()
+    assert (found.transforms, found.devices) == ((), ())
     for one, other in zip(found.cameras, true.cameras, strict=True):
         assert (one.name, one.width, one.height) == (other.name, other.width, other.height)
         for name in ("d", "k", "r", "p"):
@@ -232,6 +233,25 @@ def test_another_version_and_a_frame_with_two_parents_are_refused(tmp_path):
     write_extrinsics(path, [Transform(parent, "x", (0, 0, 0), (1, 0, 0, 0)) for parent in "ab"])
     with pytest.raises(CalibrationFileError, match="frame 'x' has 2 parents"):
         read_extrinsics(path)
+
+
+def test_the_cameras_that_a_calibration_was_made_with_are_read_where_they_are_named(folder):
+    path = folder / "extrinsics.yaml"
+    write_extrinsics(path, [])
+    assert read_stereo(folder).devices == ()
+    path.write_text(path.read_text() + "devices: ['0123', '0124']\n")
+    assert read_stereo(folder).devices == ("0123", "0124")
+    assert read_extrinsics(path) == ()
+
+
+@pytest.mark.parametrize("devices", ["123", "left", "[left, 124]", "['']", "null"])
+def test_devices_that_are_no_names_are_refused(tmp_path, devices):
+    path = tmp_path / "extrinsics.yaml"
+    path.write_text(f"format_version: 1\ntransforms: []\ndevices: {devices}\n")
+    with pytest.raises(
+        CalibrationFileError, match=r"extrinsics\.yaml: devices is .* expected a list of names"
+    ):
+        read_devices(path)
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(folder, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from camera_samples import calibration, picture
 
 from grasp_camera.contract import check_cameras, has_hand_eye
+from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import Transform
 from grasp_camera.frames import StereoPair
 from grasp_camera.monitor import ERROR, OK, WARN, CameraMonitor
@@ -108,30 +109,85 @@ def placed(shift_m: float = 0.0, baseline_m: float = STEREO_RIG.baseline_m):
 
 
 SPEC = sample_spec(workcell_contract())
+RATE_HZ = SPEC.control_rate_hz
 
 
 def test_cameras_that_stand_where_the_policy_expects_them_pass():
-    check_cameras(SPEC, placed(), VIEW)
-    check_cameras(SPEC, placed(0.9 * SPEC.camera_tolerance.position_m), VIEW)
+    check_cameras(SPEC, placed(), VIEW, RATE_HZ)
+    check_cameras(SPEC, placed(0.9 * SPEC.camera_tolerance.position_m), VIEW, RATE_HZ)
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_an_eye_without_a_place_of_its_own_stands_the_baseline_beside_the_other(known):
+    pose = np.eye(4)
+    pose[:3, :3] = STEREO_RIG.optical_rotation()
+    pose[:3, 3] = STEREO_RIG.positions()[known]
+    pair = calibration(baseline_m=STEREO_RIG.baseline_m)
+    place = Transform.from_matrix(BASE_FRAME, OPTICAL_FRAMES[known], pose)
+    exact = replace(SPEC, camera_tolerance=replace(SPEC.camera_tolerance, position_m=1e-4, rotation_deg=0.01))
+    check_cameras(exact, replace(pair, transforms=(place,)), VIEW, RATE_HZ)
 
 
 def test_cameras_that_stand_elsewhere_are_refused_by_field():
     with pytest.raises(PolicyFileError) as refusal:
-        check_cameras(SPEC, placed(SPEC.camera_tolerance.position_m + 0.002), VIEW)
+        check_cameras(SPEC, placed(SPEC.camera_tolerance.position_m + 0.002), VIEW, RATE_HZ)
     assert refusal.value.field == "left_camera.position_m"
 
 
 def test_another_baseline_and_another_image_are_refused_by_field():
     with pytest.raises(PolicyFileError) as refusal:
-        check_cameras(SPEC, placed(baseline_m=0.2), VIEW)
+        check_cameras(SPEC, placed(baseline_m=0.2), VIEW, RATE_HZ)
     assert refusal.value.field == "baseline_m"
     with pytest.raises(PolicyFileError) as refusal:
-        check_cameras(SPEC, placed(), replace(VIEW, width=320))
+        check_cameras(SPEC, placed(), replace(VIEW, width=320), RATE_HZ)
     assert refusal.value.field == "image_width"
+
+
+def place(frame: str, base: str = BASE_FRAME) -> Transform:
+    return Transform(base, frame, (1.0, 0.0, 0.5), (1.0, 0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        (place(OPTICAL_FRAMES[0], "world"), place(OPTICAL_FRAMES[1], OPTICAL_FRAMES[0])),
+        (place("mount", "world"), place(OPTICAL_FRAMES[0], "mount")),
+        (place(OPTICAL_FRAMES[0]), place(OPTICAL_FRAMES[1], "world")),
+        # The arm's base is there, but the cameras do not hang on it.
+        (place(OPTICAL_FRAMES[0], "world"), place("lbr_link_7")),
+    ],
+)
+def test_cameras_placed_in_another_frame_than_the_arms_base_are_refused_by_its_name(transforms):
+    pair = replace(calibration(baseline_m=STEREO_RIG.baseline_m), transforms=transforms)
+    with pytest.raises(CalibrationFileError, match=r"given in 'world'; expected .* 'lbr_link_0'"):
+        check_cameras(SPEC, pair, VIEW, RATE_HZ)
+
+
+def test_a_place_that_hangs_on_itself_is_refused():
+    loop = (place(OPTICAL_FRAMES[0], "mount"), place("mount", OPTICAL_FRAMES[0]))
+    with pytest.raises(CalibrationFileError, match="hangs on itself"):
+        has_hand_eye(replace(calibration(), transforms=loop))
+
+
+def test_a_base_that_itself_has_a_place_is_the_arms_base():
+    pair = placed()
+    above = Transform("world", BASE_FRAME, (0.0, 0.0, 0.8), (1.0, 0.0, 0.0, 0.0))
+    pair = replace(pair, transforms=(above, *pair.transforms))
+    assert has_hand_eye(pair)
+    check_cameras(SPEC, pair, VIEW, RATE_HZ)
+
+
+def test_cameras_at_another_rate_than_the_policys_are_refused_with_both():
+    check_cameras(SPEC, placed(), VIEW, 0.995 * RATE_HZ)
+    for rate_hz in (0.5 * RATE_HZ, 1.02 * RATE_HZ, float("nan")):
+        with pytest.raises(PolicyFileError, match="the cameras' rate_hz") as refusal:
+            check_cameras(SPEC, placed(), VIEW, rate_hz)
+        assert refusal.value.field == "control_rate_hz"
+        assert f"{RATE_HZ:g} Hz; expected {rate_hz:g} Hz" in str(refusal.value)
 
 
 def test_without_hand_eye_calibration_the_rest_is_checked():
     pair = calibration(baseline_m=STEREO_RIG.baseline_m)
     assert not has_hand_eye(pair)
     assert has_hand_eye(placed())
-    check_cameras(SPEC, pair, VIEW)
+    check_cameras(SPEC, pair, VIEW, RATE_HZ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from grasp_camera.errors import CameraConfigError
@@ -21,10 +22,11 @@ _WHAT = {
     "realsense_pair": "serial numbers, left and right",
     "realsense_infrared": "serial number",
     "v4l2_side_by_side": "device such as /dev/video0",
-    "v4l2_pair": "devices such as /dev/video0, left and right",
+    "v4l2_pair": "devices such as /dev/v4l/by-path/..., left and right",
     "recorded": "folder with left/ and right/",
 }
 SYNCS = ("host", "hardware")
+_NUMBERED = re.compile(r"/dev/video\d+")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class SourceConfig:
             )
         if len(set(self.devices)) != len(self.devices):
             raise CameraConfigError(f"devices is {list(self.devices)}; expected two different ones")
+        numbered = [name for name in self.devices if _NUMBERED.fullmatch(name)]
+        if self.kind == "v4l2_pair" and numbered:
+            raise CameraConfigError(
+                f"devices is {list(self.devices)}; v4l2_pair expects names under /dev/v4l/by-path or "
+                f"/dev/v4l/by-id: the number of {numbered[0]} may be another camera's after the next start"
+            )
         if self.sync not in SYNCS:
             raise CameraConfigError(f"sync is {self.sync!r}; expected {' or '.join(SYNCS)}")
         if not self.auto_exposure and self.exposure <= 0.0:

@@ -1,9 +1,10 @@
 """UVC cameras through V4L2 (OpenCV): one that gives both eyes side by side, or two devices.
 
-V4L2 stamps a buffer with the kernel's monotonic clock, the same for all devices; OpenCV hands that on as the
-position in ms, but not the buffer's sequence number: repeated frames are known by their time alone. Two
-devices run free: their images are up to half a frame period apart, and pairing needs ``max_skew_s`` to allow
-for it.
+V4L2 stamps a buffer with the kernel's monotonic clock, the same for all devices and for this process; OpenCV
+hands that on as the position in ms, but not the buffer's sequence number: repeated frames are known by their
+time alone. A driver that stamps by another clock (uvcvideo's parameter ``clock``) is known by ages that
+cannot be; its times are mapped by arrival. Two devices run free: their images are up to half a frame period
+apart, and pairing needs ``max_skew_s`` to allow for it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ import cv2
 import numpy as np
 
 from grasp_camera.errors import CameraConfigError, CameraLostError
-from grasp_camera.frames import Frame
+from grasp_camera.frames import HOST_CLOCK, Frame
 from grasp_camera.sources.choice import SourceConfig
 
 __all__ = ["V4l2Source"]
 
-_CLOCK = "monotonic"
+_OTHER_CLOCK = "driver"
+"""of a device whose stamps are not the kernel's monotonic clock"""
+_MOST_AGE_NS = 500_000_000
+"""a stamp on the monotonic clock is that old on arrival at most, and never of the future"""
 _AUTO, _MANUAL = 3, 1
 """values of V4L2_CID_EXPOSURE_AUTO that OpenCV hands through"""
+_EXPOSURE_SLACK = 0.01
+"""share by which a driver may round an exposure to its own steps; one unit in any case"""
 _FRAMES_KEPT = 4
 
 
@@ -37,6 +43,7 @@ class V4l2Source:
         config: SourceConfig,
         opener: Callable[[str], Any] | None = None,
         system_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """
         Args:
@@ -44,7 +51,7 @@ class V4l2Source:
         """
         self._config = config
         self._opener = opener or (lambda device: cv2.VideoCapture(device, cv2.CAP_V4L2))
-        self._system_ns = system_ns
+        self._system_ns, self._monotonic_ns = system_ns, monotonic_ns
         self._side_by_side = config.kind == "v4l2_side_by_side"
         self._readers: list[_Reader] = []
 
@@ -58,11 +65,12 @@ class V4l2Source:
     def open(self) -> None:
         """Raises:
         CameraLostError: a device is not there.
-        CameraConfigError: a device gives another image size than asked for.
+        CameraConfigError: a device gives another image size or rate than asked for, or keeps its exposure.
         """
         try:
             for device in self._config.devices:
-                self._readers.append(_Reader(device, self._opened(device), self._system_ns))
+                clock = _StampClock(self._system_ns, self._monotonic_ns)
+                self._readers.append(_Reader(device, self._opened(device), clock))
         except (CameraLostError, CameraConfigError):
             self.close()
             raise
@@ -118,29 +126,69 @@ class V4l2Source:
                 f"{width}x{config.height} px at {config.rate_hz} Hz in {config.fourcc} (v4l2-ctl "
                 "--list-formats-ext shows what it can)"
             )
+        if not config.auto_exposure:
+            self._check_exposure(device, capture)
         return capture
 
-    def _frames(self, position: int, image: np.ndarray, time_ns: int, arrival_ns: int) -> list[Frame]:
+    def _check_exposure(self, device: str, capture: Any) -> None:
+        """Whether the driver took the exposure: OpenCV's `set` does not say when it clamps."""
+        asked = round(self._config.exposure)
+        mode, found = capture.get(cv2.CAP_PROP_AUTO_EXPOSURE), capture.get(cv2.CAP_PROP_EXPOSURE)
+        if mode == _MANUAL and abs(found - asked) <= max(1.0, _EXPOSURE_SLACK * asked):
+            return
+        capture.release()
+        raise CameraConfigError(
+            f"V4L2 {device} has auto_exposure mode {mode:g} and exposure {found:g}; asked for mode {_MANUAL} "
+            f"(manual) and exposure {asked}, in 100 us (v4l2-ctl --list-ctrls shows what it can)"
+        )
+
+    def _frames(
+        self, position: int, image: np.ndarray, time_ns: int, clock: str, arrival_ns: int
+    ) -> list[Frame]:
         rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         if not self._side_by_side:
-            return [Frame(position, None, time_ns, _CLOCK, arrival_ns, rgb)]
+            return [Frame(position, None, time_ns, clock, arrival_ns, rgb)]
         half = rgb.shape[1] // 2
         eyes = (rgb[:, :half].copy(), rgb[:, half:].copy())
-        return [Frame(eye, None, time_ns, _CLOCK, arrival_ns, one) for eye, one in enumerate(eyes)]
+        return [Frame(eye, None, time_ns, clock, arrival_ns, one) for eye, one in enumerate(eyes)]
+
+
+_Shot = tuple[np.ndarray, int, str, int]
+"""Image (BGR), its time in ns, the name of the clock of that time, its arrival in ns."""
+
+
+class _StampClock:
+    """One device's stamps on this machine's system clock, once one of them could be of the monotonic clock.
+
+    From then on they are taken for it, however old: what lay in a buffer while this process was stopped must
+    not pass for new.
+    """
+
+    def __init__(self, system_ns: Callable[[], int], monotonic_ns: Callable[[], int]) -> None:
+        self._system_ns, self._monotonic_ns = system_ns, monotonic_ns
+        self._is_monotonic = False
+
+    def placed(self, stamp_ns: int) -> tuple[int, str, int]:
+        """A stamp of a frame that has just come: its time in ns, the clock of that, the arrival in ns."""
+        arrival_ns, age_ns = self._system_ns(), self._monotonic_ns() - stamp_ns
+        self._is_monotonic |= 0 <= age_ns <= _MOST_AGE_NS
+        if self._is_monotonic:
+            return arrival_ns - age_ns, HOST_CLOCK, arrival_ns
+        return stamp_ns, _OTHER_CLOCK, arrival_ns
 
 
 class _Reader:
     """Reads one device in a thread: OpenCV's read blocks."""
 
-    def __init__(self, device: str, capture: Any, system_ns: Callable[[], int]) -> None:
-        self._device, self._capture, self._system_ns = device, capture, system_ns
-        self._shots: queue.Queue[tuple[np.ndarray, int, int]] = queue.Queue(_FRAMES_KEPT)
+    def __init__(self, device: str, capture: Any, clock: _StampClock) -> None:
+        self._device, self._capture, self._clock = device, capture, clock
+        self._shots: queue.Queue[_Shot] = queue.Queue(_FRAMES_KEPT)
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"v4l2 {device}", daemon=True)
         self._thread.start()
 
-    def taken(self) -> list[tuple[np.ndarray, int, int]]:
-        """Images (BGR), their time on the monotonic clock, their arrival, ns.
+    def taken(self) -> list[_Shot]:
+        """What has come since the last call.
 
         Raises:
             CameraLostError: the device ended, and all it gave was taken.
@@ -167,13 +215,13 @@ class _Reader:
                 good, image = self._capture.read()
                 if not good:
                     return
-                time_ns = round(1e6 * self._capture.get(cv2.CAP_PROP_POS_MSEC))
-                self._put((image, time_ns, self._system_ns()))
+                stamp_ns = round(1e6 * self._capture.get(cv2.CAP_PROP_POS_MSEC))
+                self._put((image, *self._clock.placed(stamp_ns)))
         finally:
             self._capture.release()
             self._ended.set()
 
-    def _put(self, shot: tuple[np.ndarray, int, int]) -> None:
+    def _put(self, shot: _Shot) -> None:
         """The newest frames count: a full queue loses its oldest."""
         while True:
             try:
