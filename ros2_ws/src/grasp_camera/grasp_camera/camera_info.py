@@ -100,7 +100,8 @@ def write_camera(path: Path, calibration: CameraCalibration) -> None:
     document["distortion_coefficients"] = _plain_matrix(calibration.d[None])
     document["rectification_matrix"] = _plain_matrix(calibration.r)
     document["projection_matrix"] = _plain_matrix(calibration.p)
-    write_yaml(path, document)
+    # OpenCV 4 knows YAML by its first line, which is YAML's own: other readers understand it.
+    write_yaml(path, document, head="%YAML 1.1\n---\n")
 
 
 def read_camera(path: Path) -> CameraCalibration:
@@ -134,7 +135,9 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         CalibrationFileError: it is missing, no YAML, or something else than a mapping.
     """
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        # OpenCV 4 writes its first line with a colon, which is not YAML.
+        document = yaml.safe_load(text.replace("%YAML:", "%YAML ", 1) if text.startswith("%YAML:") else text)
     except FileNotFoundError as error:
         raise CalibrationFileError(f"{path}: there is no such calibration file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
