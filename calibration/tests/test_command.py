@@ -86,6 +86,17 @@ def test_hand_eye_from_a_folder_finds_the_camera(rig, good_folder, good_poses, c
     assert np.linalg.norm(found[:3, 3] - true[:3, 3]) < 0.0015
 
 
+def test_robot_poses_in_another_frame_than_the_arms_base_are_refused_and_nothing_is_written(
+    calibrated, tmp_path, capsys
+):
+    before = (calibrated / "extrinsics.yaml").read_bytes()
+    (tmp_path / "poses.yaml").write_text("base: world\nlink: lbr_link_7\nviews: {}\n")
+    assert main(["hand-eye", str(tmp_path), "--calibration", str(calibrated)]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'poses.yaml'}: base is 'world'; expected 'lbr_link_0'" in said
+    assert (calibrated / "extrinsics.yaml").read_bytes() == before
+
+
 def test_check_passes_on_its_own_views_and_draws_them(good_folder, calibrated, tmp_path, capsys):
     picture = tmp_path / "check.png"
     arguments = ["check", str(good_folder), "--calibration", str(calibrated), "--picture", str(picture)]
