@@ -20,7 +20,7 @@ from grasp_calibration.hand_eye import HandEyeLimits, calibrate_hand_eye
 from grasp_calibration.live import CaptureConfig, capture
 from grasp_calibration.quality import QualityLimits
 from grasp_calibration.robot_poses import POSES_FILE, read_poses
-from grasp_calibration.stereo import StereoResult, calibrate_stereo
+from grasp_calibration.stereo import StereoResult, calibrate_stereo, right_in_left
 from grasp_calibration.views import PairViews, judged_views, read_pairs
 from grasp_camera.camera_info import read_yaml
 from grasp_camera.extrinsics import Transform, write_extrinsics
@@ -169,7 +169,9 @@ def _hand_eye(command: HandEye) -> int:
     result = calibrate_hand_eye(command.board, views, calibration, robot.poses, command.limits)
     _print_refusals(result.refusals)
     left = Transform.from_matrix(robot.base, OPTICAL_FRAMES[0], result.base_from_camera)
-    others = tuple(one for one in calibration.transforms if one.child != OPTICAL_FRAMES[0])
+    # The right camera's from its own file: files by ROS's cameracalibrator come without extrinsics.yaml.
+    right = right_in_left(calibration.right)
+    others = (one for one in calibration.transforms if one.child not in OPTICAL_FRAMES)
     made = _made(
         command.images,
         result.views,
@@ -180,7 +182,7 @@ def _hand_eye(command: HandEye) -> int:
     )
     file = command.calibration / EXTRINSICS_FILE
     before = dict(read_yaml(file).get("made") or {}) if file.exists() else {}
-    write_extrinsics(file, (left, *others), before | {"hand_eye": made})
+    write_extrinsics(file, (left, right, *others), before | {"hand_eye": made})
     x, y, z = left.translation_m
     print(
         f"{left.child} in {left.parent}: ({x:.4f}, {y:.4f}, {z:.4f}) m, quaternion w-x-y-z "

@@ -18,7 +18,7 @@ from grasp_camera.camera_info import CameraCalibration
 from grasp_camera.extrinsics import Transform
 from grasp_camera.stereo_calibration import OPTICAL_FRAMES, StereoCalibration
 
-__all__ = ["LENS_MODELS", "StereoResult", "calibrate_stereo", "rectified_points"]
+__all__ = ["LENS_MODELS", "StereoResult", "calibrate_stereo", "rectified_points", "right_in_left"]
 
 LENS_MODELS = {"plumb_bob": 0, "rational_polynomial": cv2.CALIB_RATIONAL_MODEL}
 """Distortion model -> OpenCV's flags for it."""
@@ -280,10 +280,14 @@ def _rectified(size: tuple[int, int], joint: _Joint, lens: str) -> StereoCalibra
             CAMERA_NAMES, joint.ds, joint.ks, (r_left, r_right), (p_left, p_right), strict=True
         )
     ]
-    right_in_left = np.eye(4)
-    right_in_left[0, 3] = cameras[1].baseline_m
-    transform = Transform.from_matrix(*OPTICAL_FRAMES, right_in_left)
-    return StereoCalibration(cameras[0], cameras[1], (transform,))
+    return StereoCalibration(cameras[0], cameras[1], (right_in_left(cameras[1]),))
+
+
+def right_in_left(right: CameraCalibration) -> Transform:
+    """Where the right camera lies in the left one's frame: rectified, they differ by the baseline alone."""
+    matrix = np.eye(4)
+    matrix[0, 3] = right.baseline_m
+    return Transform.from_matrix(*OPTICAL_FRAMES, matrix)
 
 
 def rectified_points(camera: CameraCalibration, points: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The command from folder to files and back: stereo, hand-eye, check, board."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -65,7 +66,11 @@ def test_a_file_read_back_rectifies_through_opencv_as_the_calibration_did(calibr
     np.testing.assert_allclose(through_file, rectified, atol=1e-3)
 
 
-def test_hand_eye_from_a_folder_finds_the_camera(rig, good_folder, good_poses, calibrated):
+@pytest.fixture(scope="module")
+def arm_folder(good_folder, good_poses, tmp_path_factory):
+    """The good views, as an arm would have shown them that says where its link was."""
+    folder = tmp_path_factory.mktemp("arm") / "views"
+    shutil.copytree(good_folder, folder)
     link_from_board = pose([0.2, -0.1, 0.4], [0.02, 0.01, 0.06])
     views = {}
     for index, board in enumerate(good_poses):
@@ -75,15 +80,31 @@ def test_hand_eye_from_a_folder_finds_the_camera(rig, good_folder, good_poses, c
         values = {"translation_m": list(link.translation_m), "quaternion_wxyz": list(link.quaternion_wxyz)}
         views[f"good_{index:02d}"] = values
     document = {"base": "lbr_link_0", "link": "lbr_link_7", "views": views}
-    (good_folder / "poses.yaml").write_text(yaml.safe_dump(document))
-    assert main(["hand-eye", str(good_folder), "--calibration", str(calibrated)]) == 0
-    made = yaml.safe_load((calibrated / "extrinsics.yaml").read_text())["made"]
-    assert {name: one["views"] for name, one in made.items()} == {"stereo": 12, "hand_eye": 12}
-    transforms = read_extrinsics(calibrated / "extrinsics.yaml")
-    found = chained(transforms, "lbr_link_0", "stereo_right_optical_frame")
+    (folder / "poses.yaml").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def assert_right_eye_is_found(rig, folder):
+    found = chained(read_extrinsics(folder / "extrinsics.yaml"), "lbr_link_0", "stereo_right_optical_frame")
     true = BASE_FROM_RAW @ inverse(rig.right_from_left)
     # The right eye's place, through the chain of frames: hand-eye and baseline together.
     assert np.linalg.norm(found[:3, 3] - true[:3, 3]) < 0.0015
+
+
+def test_hand_eye_from_a_folder_finds_the_camera(rig, arm_folder, calibrated):
+    assert main(["hand-eye", str(arm_folder), "--calibration", str(calibrated)]) == 0
+    made = yaml.safe_load((calibrated / "extrinsics.yaml").read_text())["made"]
+    assert {name: one["views"] for name, one in made.items()} == {"stereo": 12, "hand_eye": 12}
+    assert_right_eye_is_found(rig, calibrated)
+
+
+def test_hand_eye_places_the_right_eye_too_where_only_ros_tools_have_calibrated(
+    rig, arm_folder, calibrated, tmp_path
+):
+    for name in ("left.yaml", "right.yaml"):
+        shutil.copy(calibrated / name, tmp_path)
+    assert main(["hand-eye", str(arm_folder), "--calibration", str(tmp_path)]) == 0
+    assert_right_eye_is_found(rig, tmp_path)
 
 
 def test_robot_poses_in_another_frame_than_the_arms_base_are_refused_and_nothing_is_written(
