@@ -13,6 +13,7 @@ from grasp_calibration.board import detect
 from grasp_calibration.cli import main
 from grasp_calibration.geometry import inverse, pose
 from grasp_calibration.stereo import rectified_points
+from grasp_camera.camera_info import read_yaml
 from grasp_camera.extrinsics import Transform, chained, read_extrinsics
 from grasp_camera.stereo_calibration import StereoCalibration, read_stereo, write_stereo
 
@@ -22,7 +23,7 @@ BASE_FROM_RAW = pose([-1.9, 0.3, 0.2], [1.15, -0.5, 0.5])
 @pytest.fixture(scope="module")
 def calibrated(good_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibration")
-    assert main(["stereo", str(good_folder), "--output", str(folder)]) == 0
+    assert main(["stereo", str(good_folder), "--output", str(folder), "--devices", "0123", "456"]) == 0
     return folder
 
 
@@ -34,6 +35,29 @@ def test_stereo_writes_what_it_found(calibrated, good_result):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6, atol=1e-8)
     right_in_left = chained(found.transforms, "stereo_left_optical_frame", "stereo_right_optical_frame")
     np.testing.assert_allclose(right_in_left[:3, 3], [found.baseline_m, 0, 0], atol=1e-12)
+
+
+def test_stereo_writes_down_the_cameras_that_it_was_told(calibrated):
+    assert read_yaml(calibrated / "extrinsics.yaml")["devices"] == ["0123", "456"]
+
+
+@pytest.mark.parametrize("devices", [["1", "1"], ["1", ""], ["1", "2", "3"]])
+def test_devices_that_are_no_pair_are_refused_before_anything_is_written(
+    good_folder, tmp_path, capsys, devices
+):
+    arguments = ["stereo", str(good_folder), "--output", str(tmp_path), "--devices", *devices]
+    assert main(arguments) == 1
+    assert "--devices is (" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_devices_in_the_file_that_are_no_names_are_refused(calibrated, tmp_path, capsys):
+    for name in ("left.yaml", "right.yaml"):
+        shutil.copy(calibrated / name, tmp_path)
+    text = (calibrated / "extrinsics.yaml").read_text()
+    (tmp_path / "extrinsics.yaml").write_text(text.replace("['0123', '456']", "[123, 456]"))
+    assert main(["hand-eye", str(tmp_path), "--calibration", str(tmp_path)]) == 1
+    assert f"{tmp_path / 'extrinsics.yaml'}: devices is [123, 456]" in capsys.readouterr().err
 
 
 def test_the_file_has_the_keys_that_ros_tools_read(calibrated):
@@ -95,6 +119,7 @@ def test_hand_eye_from_a_folder_finds_the_camera(rig, arm_folder, calibrated):
     assert main(["hand-eye", str(arm_folder), "--calibration", str(calibrated)]) == 0
     made = yaml.safe_load((calibrated / "extrinsics.yaml").read_text())["made"]
     assert {name: one["views"] for name, one in made.items()} == {"stereo": 12, "hand_eye": 12}
+    assert read_yaml(calibrated / "extrinsics.yaml")["devices"] == ["0123", "456"]
     assert_right_eye_is_found(rig, calibrated)
 
 
