@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import tyro
@@ -20,7 +20,7 @@ from grasp_calibration.hand_eye import HandEyeLimits, calibrate_hand_eye
 from grasp_calibration.live import CaptureConfig, capture
 from grasp_calibration.quality import QualityLimits
 from grasp_calibration.robot_poses import POSES_FILE, read_poses
-from grasp_calibration.stereo import StereoResult, calibrate_stereo
+from grasp_calibration.stereo import StereoResult, calibrate_stereo, right_in_left
 from grasp_calibration.views import PairViews, judged_views, read_pairs
 from grasp_camera.camera_info import read_yaml
 from grasp_camera.extrinsics import Transform, write_extrinsics
@@ -62,6 +62,9 @@ class Stereo:
     """Take the views from the camera node's raw images first, until there are enough."""
     lens: str = "plumb_bob"
     """Distortion model: plumb_bob (5 numbers) or, for wide angles, rational_polynomial (8)."""
+    devices: tuple[str, ...] = ()
+    """The cameras as the camera node's parameter of that name has them, left before right; with --live the
+    node is asked."""
     board: Board = field(default_factory=BoardConfig)
     """The board."""
     limits: Quality = field(default_factory=QualityLimits)
@@ -127,15 +130,18 @@ def _make_board(command: MakeBoard) -> int:
 
 
 def _stereo(command: Stereo) -> int:
+    devices = _named(command.devices, "--devices")
     if command.live:
-        capture(command.images, command.board, command.limits, command.capture)
+        devices = capture(command.images, command.board, command.limits, command.capture, devices=devices)
     views = _views(command.board, command.limits, command.images)
     result = calibrate_stereo(command.board, views, command.limits, command.lens)
     write_stereo(command.output, result.calibration)
     made = {"stereo": _made(command.images, result.views, reprojection_rms_px=result.reprojection_rms_px)}
     # The old place in the base frame belongs to the old rectified frame: it goes.
-    write_extrinsics(command.output / EXTRINSICS_FILE, result.calibration.transforms, made)
+    write_extrinsics(command.output / EXTRINSICS_FILE, result.calibration.transforms, made, devices)
     _print_stereo(result)
+    if not devices:
+        print("Cameras        not known: --devices LEFT RIGHT ties the calibration to them")
     print(
         f"Written to {command.output}: left.yaml, right.yaml, {EXTRINSICS_FILE}. Next: grasp-calibrate "
         "hand-eye"
@@ -162,14 +168,19 @@ def _print_stereo(result: StereoResult) -> None:
 
 def _hand_eye(command: HandEye) -> int:
     calibration = read_stereo(command.calibration)
+    file = command.calibration / EXTRINSICS_FILE
+    before = read_yaml(file) if file.exists() else {}
+    devices = _named(before.get("devices") or (), f"{file}: devices")
     if command.live:
-        capture(command.images, command.board, command.views, command.capture, link=command.link)
+        capture(command.images, command.board, command.views, command.capture, command.link, devices)
     robot = read_poses(command.images / POSES_FILE)
     views = _views(command.board, command.views, command.images)
     result = calibrate_hand_eye(command.board, views, calibration, robot.poses, command.limits)
     _print_refusals(result.refusals)
     left = Transform.from_matrix(robot.base, OPTICAL_FRAMES[0], result.base_from_camera)
-    others = tuple(one for one in calibration.transforms if one.child != OPTICAL_FRAMES[0])
+    # The right camera's from its own file: files by ROS's cameracalibrator come without extrinsics.yaml.
+    right = right_in_left(calibration.right)
+    others = (one for one in calibration.transforms if one.child not in OPTICAL_FRAMES)
     made = _made(
         command.images,
         result.views,
@@ -178,9 +189,8 @@ def _hand_eye(command: HandEye) -> int:
         position_error_mm=result.position_error_mm,
         rotation_error_deg=result.rotation_error_deg,
     )
-    file = command.calibration / EXTRINSICS_FILE
-    before = dict(read_yaml(file).get("made") or {}) if file.exists() else {}
-    write_extrinsics(file, (left, *others), before | {"hand_eye": made})
+    made = dict(before.get("made") or {}) | {"hand_eye": made}
+    write_extrinsics(file, (left, right, *others), made, devices)
     x, y, z = left.translation_m
     print(
         f"{left.child} in {left.parent}: ({x:.4f}, {y:.4f}, {z:.4f}) m, quaternion w-x-y-z "
@@ -218,6 +228,17 @@ def _check(command: Check) -> int:
 
 def _views(board: BoardConfig, limits: QualityLimits, folder: Path) -> PairViews:
     return judged_views(board, limits, read_pairs(folder))
+
+
+def _named(devices: Any, where: str) -> tuple[str, ...]:
+    """Names of the cameras, left before right; of one where one camera has both eyes; none if not known."""
+    names = isinstance(devices, list | tuple) and all(isinstance(one, str) and one for one in devices)
+    if not names or len(devices) > 2 or len(set(devices)) < len(devices):
+        raise CalibrationRefusedError(
+            f"{where} is {devices!r}; expected the left and the right camera's name, two different ones, or "
+            "the one name of a camera with both eyes"
+        )
+    return tuple(devices)
 
 
 def _print_refusals(refusals: Sequence) -> None:

@@ -152,7 +152,7 @@ def _sample(
     ]
     left = pair.eyes[0].ids
     _, rotation, translation = cv2.solvePnP(
-        corners[left], points[0], np.ascontiguousarray(calibration.left.p[:, :3]), None
+        corners[left], points[0], np.ascontiguousarray(calibration.left.p[:, :3]), np.zeros(5)
     )
     return _Sample(
         pair.name,

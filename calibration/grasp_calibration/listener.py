@@ -14,6 +14,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter_client import AsyncParameterClient
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image, JointState
@@ -25,6 +26,8 @@ _JOINTS_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 """deep, since a look at a pair of images takes as long as many joint states"""
 _JOINTS_KEPT = 400
 _MOST_JOINT_SKEW_NS = 50_000_000
+_RECORDED = "recorded"
+"""source of a camera node that has no camera"""
 
 Moment = tuple[tuple[np.ndarray, np.ndarray], Mapping[str, float] | None]
 
@@ -89,6 +92,20 @@ class StereoListener:
             if ready:
                 return self._taken(max(ready))
         return self._taken(max(stamps)) if stamps else None
+
+    def devices(self, camera_node: str, timeout_s: float = 3.0) -> tuple[str, ...]:
+        """The cameras that a camera node has open, left before right; empty where it does not answer in time,
+        has none, or plays a recording.
+        """
+        client = AsyncParameterClient(self._node, camera_node)
+        asked = client.get_parameters(["source", "devices"])
+        self._executor.spin_until_future_complete(asked, timeout_sec=timeout_s)
+        answer = asked.result() if asked.done() else None
+        if answer is None or len(answer.values) != 2:
+            return ()
+        source, devices = answer.values
+        recorded = source.string_value == _RECORDED
+        return () if recorded else tuple(name for name in devices.string_array_value if name)
 
     def _joints_reach(self, stamp: int) -> bool:
         return not self._joint_names or bool(self._joints and self._joints[-1][0] >= stamp)

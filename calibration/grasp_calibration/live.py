@@ -7,7 +7,7 @@ calibrations read: live or from files, they do the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from grasp_calibration.views import EYES, Pair, StereoImages, judged_views
 from grasp_camera.camera_info import write_yaml
 from grasp_camera.stereo_calibration import BASE_FRAME
 
-__all__ = ["CaptureConfig", "ViewCollector", "capture"]
+__all__ = ["CaptureConfig", "ViewCollector", "agreed_devices", "capture"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class CaptureConfig:
     """Raw images, left and right (start the camera node with publish_raw:=true)."""
     joint_topic: str = "/joint_states"
     """Joint states, for hand-eye calibration."""
+    camera_node: str = "/grasp_camera"
+    """Camera node, asked which devices it has open."""
     still_px: float = 0.7
     """px, largest motion of the board between two looks at it for it to count as standing still."""
     still_rad: float = 0.0005
@@ -125,13 +127,24 @@ class ViewCollector:
 
 
 def capture(
-    folder: Path, board: BoardConfig, limits: QualityLimits, config: CaptureConfig, link: str = ""
-) -> None:
+    folder: Path,
+    board: BoardConfig,
+    limits: QualityLimits,
+    config: CaptureConfig,
+    link: str = "",
+    devices: Sequence[str] = (),
+) -> tuple[str, ...]:
     """Take views from the running camera node until there are enough, saying what is wrong with the others.
+
+    Args:
+        devices: the cameras that it has to be, left before right; any where empty.
+
+    Returns:
+        The cameras that it was, as the node says; those given where it does not answer.
 
     Raises:
         CalibrationRefusedError: the folder holds images already, the robot has no such link, ROS 2 is
-            missing, or no new view came for ``patience_s``.
+            missing, the node has other devices, or no new view came for ``patience_s``.
     """
     folder = Path(folder)
     if any((folder / eye).is_dir() and any((folder / eye).iterdir()) for eye in EYES):
@@ -144,7 +157,28 @@ def capture(
         raise CalibrationRefusedError(f"live views need ROS 2 (rclpy, sensor_msgs): {error}") from error
     collector = ViewCollector(folder, board, limits, config, link)
     with StereoListener(config.topics, config.joint_topic, joints) as listener:
+        found = agreed_devices(devices, listener.devices(config.camera_node), config.camera_node)
         _collect(listener, collector, config)
+    return found
+
+
+def agreed_devices(told: Sequence[str], found: Sequence[str], node: str) -> tuple[str, ...]:
+    """The cameras, left before right; empty where nobody knows them.
+
+    Args:
+        told: by the user, or by the calibration that is there; empty where it was not said.
+        found: at the camera node; empty where it did not say.
+        node: its name.
+
+    Raises:
+        CalibrationRefusedError: the two differ.
+    """
+    if told and found and list(told) != list(found):
+        raise CalibrationRefusedError(
+            f"devices are {list(found)} in {node}; expected {list(told)}, left before right: are the eyes "
+            "swapped, or is it another camera?"
+        )
+    return tuple(found or told)
 
 
 def _collect(listener: Any, collector: ViewCollector, config: CaptureConfig) -> None:

@@ -1,6 +1,6 @@
 """Where the link that carries the board was at each view: the file ``poses.yaml`` beside the images.
 
-    base: lbr_link_0            # frame that the poses are given in
+    base: lbr_link_0            # frame that the poses are given in: the arm's base, no other
     link: lbr_link_7            # link that carries the board
     views:
       view_000: {translation_m: [0.61, 0.02, 0.43], quaternion_wxyz: [0.0, 0.70710678, 0.70710678, 0.0]}
@@ -24,6 +24,7 @@ from grasp_calibration.errors import CalibrationRefusedError
 from grasp_camera.camera_info import read_yaml
 from grasp_camera.errors import CalibrationFileError
 from grasp_camera.extrinsics import Transform
+from grasp_camera.stereo_calibration import BASE_FRAME
 
 __all__ = ["RobotPoses", "joints_between", "link_pose", "read_poses"]
 
@@ -46,7 +47,8 @@ def read_poses(path: Path) -> RobotPoses:
     """Read the file.
 
     Raises:
-        CalibrationRefusedError: it is missing or malformed; the message names the entry.
+        CalibrationRefusedError: it is missing or malformed, or its base is another frame than the arm's; the
+            message names the entry.
     """
     try:
         document = read_yaml(path)
@@ -56,6 +58,11 @@ def read_poses(path: Path) -> RobotPoses:
     if not isinstance(base, str) or not isinstance(link, str) or not isinstance(views, Mapping):
         raise CalibrationRefusedError(
             f"{path}: expected base and link (names of frames) and views (a mapping)"
+        )
+    if base != BASE_FRAME:
+        # The cameras' place is looked for in the arm's base frame: in another one nobody would find it.
+        raise CalibrationRefusedError(
+            f"{path}: base is {base!r}; expected {BASE_FRAME!r}, the arm's base: give the poses in that frame"
         )
     return RobotPoses(base, link, {str(name): _pose(path, base, link, name, views[name]) for name in views})
 

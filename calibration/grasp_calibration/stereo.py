@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,11 +18,13 @@ from grasp_camera.camera_info import CameraCalibration
 from grasp_camera.extrinsics import Transform
 from grasp_camera.stereo_calibration import OPTICAL_FRAMES, StereoCalibration
 
-__all__ = ["LENS_MODELS", "StereoResult", "calibrate_stereo", "rectified_points"]
+__all__ = ["LENS_MODELS", "StereoResult", "calibrate_stereo", "rectified_points", "right_in_left"]
 
 LENS_MODELS = {"plumb_bob": 0, "rational_polynomial": cv2.CALIB_RATIONAL_MODEL}
 """Distortion model -> OpenCV's flags for it."""
 _CRITERIA = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 200, 1e-10)
+_LENS_CRITERIA = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 100, 1e-9)
+"""when a lens is undone: steps at most, and px that are near enough"""
 CAMERA_NAMES = ("stereo_left", "stereo_right")
 
 
@@ -277,18 +280,34 @@ def _rectified(size: tuple[int, int], joint: _Joint, lens: str) -> StereoCalibra
             CAMERA_NAMES, joint.ds, joint.ks, (r_left, r_right), (p_left, p_right), strict=True
         )
     ]
-    right_in_left = np.eye(4)
-    right_in_left[0, 3] = cameras[1].baseline_m
-    transform = Transform.from_matrix(*OPTICAL_FRAMES, right_in_left)
-    return StereoCalibration(cameras[0], cameras[1], (transform,))
+    return StereoCalibration(cameras[0], cameras[1], (right_in_left(cameras[1]),))
+
+
+def right_in_left(right: CameraCalibration) -> Transform:
+    """Where the right camera lies in the left one's frame: rectified, they differ by the baseline alone."""
+    matrix = np.eye(4)
+    matrix[0, 3] = right.baseline_m
+    return Transform.from_matrix(*OPTICAL_FRAMES, matrix)
 
 
 def rectified_points(camera: CameraCalibration, points: np.ndarray) -> np.ndarray:
     """Where points (n, 2) of the raw image lie in the rectified one, px."""
-    found = cv2.undistortPoints(
-        np.asarray(points, float).reshape(-1, 1, 2), camera.k, camera.d, R=camera.r, P=camera.p[:, :3]
-    )
-    return found.reshape(-1, 2)
+    raw = np.asarray(points, float).reshape(-1, 1, 2)
+    return _undistorted(raw, camera.k, camera.d, camera.r, camera.p[:, :3]).reshape(-1, 2)
+
+
+def _undistorted(
+    points: np.ndarray, k: np.ndarray, d: np.ndarray, r: np.ndarray, p: np.ndarray
+) -> np.ndarray:
+    """Points (n, 1, 2) through the lens backwards, then through R (3, 3) and P (3, 3), px.
+
+    OpenCV iterates; its five steps by default leave several pixels at the edge of a wide lens. OpenCV 4 takes
+    more in a function of its own, which OpenCV 5 is without.
+    """
+    if hasattr(cv2, "undistortPointsIter"):
+        return cv2.undistortPointsIter(points, k, d, r, p, _LENS_CRITERIA)
+    undistort: Any = cv2.undistortPoints  # OpenCV 4's types know no criteria
+    return undistort(points, k, d, R=r, P=p, criteria=_LENS_CRITERIA)
 
 
 def _row_differences(

@@ -1,5 +1,6 @@
 """The command from folder to files and back: stereo, hand-eye, check, board."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -12,6 +13,7 @@ from grasp_calibration.board import detect
 from grasp_calibration.cli import main
 from grasp_calibration.geometry import inverse, pose
 from grasp_calibration.stereo import rectified_points
+from grasp_camera.camera_info import read_yaml
 from grasp_camera.extrinsics import Transform, chained, read_extrinsics
 from grasp_camera.stereo_calibration import StereoCalibration, read_stereo, write_stereo
 
@@ -21,7 +23,7 @@ BASE_FROM_RAW = pose([-1.9, 0.3, 0.2], [1.15, -0.5, 0.5])
 @pytest.fixture(scope="module")
 def calibrated(good_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calibration")
-    assert main(["stereo", str(good_folder), "--output", str(folder)]) == 0
+    assert main(["stereo", str(good_folder), "--output", str(folder), "--devices", "0123", "456"]) == 0
     return folder
 
 
@@ -33,6 +35,29 @@ def test_stereo_writes_what_it_found(calibrated, good_result):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-6, atol=1e-8)
     right_in_left = chained(found.transforms, "stereo_left_optical_frame", "stereo_right_optical_frame")
     np.testing.assert_allclose(right_in_left[:3, 3], [found.baseline_m, 0, 0], atol=1e-12)
+
+
+def test_stereo_writes_down_the_cameras_that_it_was_told(calibrated):
+    assert read_yaml(calibrated / "extrinsics.yaml")["devices"] == ["0123", "456"]
+
+
+@pytest.mark.parametrize("devices", [["1", "1"], ["1", ""], ["1", "2", "3"]])
+def test_devices_that_are_no_pair_are_refused_before_anything_is_written(
+    good_folder, tmp_path, capsys, devices
+):
+    arguments = ["stereo", str(good_folder), "--output", str(tmp_path), "--devices", *devices]
+    assert main(arguments) == 1
+    assert "--devices is (" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_devices_in_the_file_that_are_no_names_are_refused(calibrated, tmp_path, capsys):
+    for name in ("left.yaml", "right.yaml"):
+        shutil.copy(calibrated / name, tmp_path)
+    text = (calibrated / "extrinsics.yaml").read_text()
+    (tmp_path / "extrinsics.yaml").write_text(text.replace("['0123', '456']", "[123, 456]"))
+    assert main(["hand-eye", str(tmp_path), "--calibration", str(tmp_path)]) == 1
+    assert f"{tmp_path / 'extrinsics.yaml'}: devices is [123, 456]" in capsys.readouterr().err
 
 
 def test_the_file_has_the_keys_that_ros_tools_read(calibrated):
@@ -61,10 +86,15 @@ def test_a_file_read_back_rectifies_through_opencv_as_the_calibration_did(calibr
     points = np.random.default_rng(0).uniform(20, 460, (50, 2))
     through_file = cv2.undistortPoints(points.reshape(-1, 1, 2), k, d, R=r, P=p[:, :3]).reshape(-1, 2)
     rectified = rectified_points(good_result.calibration.left, points)
-    np.testing.assert_allclose(through_file, rectified, atol=1e-5)
+    # OpenCV's five steps stop short of what its longer iteration comes to.
+    np.testing.assert_allclose(through_file, rectified, atol=1e-3)
 
 
-def test_hand_eye_from_a_folder_finds_the_camera(rig, good_folder, good_poses, calibrated):
+@pytest.fixture(scope="module")
+def arm_folder(good_folder, good_poses, tmp_path_factory):
+    """The good views, as an arm would have shown them that says where its link was."""
+    folder = tmp_path_factory.mktemp("arm") / "views"
+    shutil.copytree(good_folder, folder)
     link_from_board = pose([0.2, -0.1, 0.4], [0.02, 0.01, 0.06])
     views = {}
     for index, board in enumerate(good_poses):
@@ -74,15 +104,43 @@ def test_hand_eye_from_a_folder_finds_the_camera(rig, good_folder, good_poses, c
         values = {"translation_m": list(link.translation_m), "quaternion_wxyz": list(link.quaternion_wxyz)}
         views[f"good_{index:02d}"] = values
     document = {"base": "lbr_link_0", "link": "lbr_link_7", "views": views}
-    (good_folder / "poses.yaml").write_text(yaml.safe_dump(document))
-    assert main(["hand-eye", str(good_folder), "--calibration", str(calibrated)]) == 0
-    made = yaml.safe_load((calibrated / "extrinsics.yaml").read_text())["made"]
-    assert {name: one["views"] for name, one in made.items()} == {"stereo": 12, "hand_eye": 12}
-    transforms = read_extrinsics(calibrated / "extrinsics.yaml")
-    found = chained(transforms, "lbr_link_0", "stereo_right_optical_frame")
+    (folder / "poses.yaml").write_text(yaml.safe_dump(document))
+    return folder
+
+
+def assert_right_eye_is_found(rig, folder):
+    found = chained(read_extrinsics(folder / "extrinsics.yaml"), "lbr_link_0", "stereo_right_optical_frame")
     true = BASE_FROM_RAW @ inverse(rig.right_from_left)
     # The right eye's place, through the chain of frames: hand-eye and baseline together.
     assert np.linalg.norm(found[:3, 3] - true[:3, 3]) < 0.0015
+
+
+def test_hand_eye_from_a_folder_finds_the_camera(rig, arm_folder, calibrated):
+    assert main(["hand-eye", str(arm_folder), "--calibration", str(calibrated)]) == 0
+    made = yaml.safe_load((calibrated / "extrinsics.yaml").read_text())["made"]
+    assert {name: one["views"] for name, one in made.items()} == {"stereo": 12, "hand_eye": 12}
+    assert read_yaml(calibrated / "extrinsics.yaml")["devices"] == ["0123", "456"]
+    assert_right_eye_is_found(rig, calibrated)
+
+
+def test_hand_eye_places_the_right_eye_too_where_only_ros_tools_have_calibrated(
+    rig, arm_folder, calibrated, tmp_path
+):
+    for name in ("left.yaml", "right.yaml"):
+        shutil.copy(calibrated / name, tmp_path)
+    assert main(["hand-eye", str(arm_folder), "--calibration", str(tmp_path)]) == 0
+    assert_right_eye_is_found(rig, tmp_path)
+
+
+def test_robot_poses_in_another_frame_than_the_arms_base_are_refused_and_nothing_is_written(
+    calibrated, tmp_path, capsys
+):
+    before = (calibrated / "extrinsics.yaml").read_bytes()
+    (tmp_path / "poses.yaml").write_text("base: world\nlink: lbr_link_7\nviews: {}\n")
+    assert main(["hand-eye", str(tmp_path), "--calibration", str(calibrated)]) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'poses.yaml'}: base is 'world'; expected 'lbr_link_0'" in said
+    assert (calibrated / "extrinsics.yaml").read_bytes() == before
 
 
 def test_check_passes_on_its_own_views_and_draws_them(good_folder, calibrated, tmp_path, capsys):

@@ -10,7 +10,7 @@ import pytest
 from rendered import BOARD, look_at_board
 
 from grasp_calibration.errors import CalibrationRefusedError
-from grasp_calibration.live import CaptureConfig, ViewCollector, capture
+from grasp_calibration.live import CaptureConfig, ViewCollector, agreed_devices, capture
 from grasp_calibration.quality import QualityLimits
 from grasp_calibration.robot_poses import read_poses
 from grasp_calibration.views import read_pairs
@@ -77,6 +77,24 @@ def test_live_views_go_to_a_new_folder_only(tmp_path):
     (tmp_path / "left" / "old.png").write_bytes(b"")
     with pytest.raises(CalibrationRefusedError, match="holds images already"):
         capture(tmp_path, BOARD, LIMITS, CaptureConfig())
+
+
+@pytest.mark.parametrize(
+    ("told", "found", "agreed"),
+    [
+        ((), (), ()),
+        (("1", "2"), (), ("1", "2")),
+        ((), ("1", "2"), ("1", "2")),
+        (("1", "2"), ("1", "2"), ("1", "2")),
+    ],
+)
+def test_the_cameras_are_those_that_anybody_knows(told, found, agreed):
+    assert agreed_devices(told, found, "/grasp_camera") == agreed
+
+
+def test_cameras_in_another_order_than_said_are_refused():
+    with pytest.raises(CalibrationRefusedError, match=r"\['2', '1'\] in /cameras; expected \['1', '2'\]"):
+        agreed_devices(("1", "2"), ("2", "1"), "/cameras")
 
 
 @contextmanager
@@ -149,3 +167,35 @@ def test_the_listener_pairs_images_by_stamp_with_the_joints_of_that_moment():
     assert positions.keys() == {"lbr_A1"}
     assert int(positions["lbr_A1"]) % 200 == int(left[0, 0])
     assert int(positions["lbr_A1"]) % 2 == 1
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("source", "devices"), [("realsense_pair", ("111", "222")), ("recorded", ()), (None, ())]
+)
+def test_the_camera_node_is_asked_for_its_devices(source, devices):
+    rclpy = pytest.importorskip("rclpy")
+    from rclpy.context import Context
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+
+    from grasp_calibration.listener import StereoListener
+
+    context = Context()
+    rclpy.init(context=context, domain_id=84)
+    executor = SingleThreadedExecutor(context=context)
+    if source is not None:
+        node = Node("cameras", context=context)
+        node.declare_parameter("source", source)
+        node.declare_parameter("devices", ["111", "222"])
+        executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    try:
+        with StereoListener(TOPICS, "/joint_states", (), context) as listener:
+            patience_s = 30.0 if devices else 1.0
+            assert listener.devices("/cameras", patience_s) == devices
+    finally:
+        executor.shutdown()
+        rclpy.shutdown(context=context)
+        thread.join(10.0)

@@ -65,6 +65,7 @@ def examine(arguments: DoctorArguments) -> Iterator[Finding]:
     yield from check_policy(absolute(arguments.policy), providers)
     if not arguments.rehearsal:
         yield from check_eyes(robot, absolute(arguments.calibration), absolute(arguments.policy))
+        yield from check_hand(robot)
         yield from check_interfaces(robot.interfaces)
         yield from check_real_time()
     yield from _check_graph(robot, arguments)
@@ -93,6 +94,18 @@ def check_eyes(robot: RobotFile, calibration: Path, policy: Path) -> list[Findin
         if not troubles:
             found.append(ok(what, "as the robot's file and the policy want it"))
     return found
+
+
+def check_hand(robot: RobotFile) -> list[Finding]:
+    """Whether the robot description is of this robot's hand."""
+    if robot.driver_style != "lbr+allegro_v5":
+        return []
+    text = (
+        "the description is of an Allegro V4; a V5's thumb tip lies 25 to 30 mm from where policy and "
+        "collision guard take it to be, its finger tips 5 to 7 mm"
+    )
+    advice = "measure on your hand; do not rely on the guard between thumb and table or arm"
+    return [warn("hand", text, advice)]
 
 
 def _check_graph(robot: RobotFile, arguments: DoctorArguments) -> list[Finding]:

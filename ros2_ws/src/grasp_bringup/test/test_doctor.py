@@ -106,6 +106,22 @@ def test_what_is_not_installed_is_named_and_what_a_rehearsal_needs_is_less(robot
     assert levels(check_packages(robot, rehearsal=True)) == [Level.OK, Level.WARN]
 
 
+def test_a_hand_that_the_description_is_not_of_is_warned_of(robot):
+    assert doctor.check_hand(robot) == []
+    (found,) = doctor.check_hand(read_robot("lbr_allegro_v5"))
+    assert found.level is Level.WARN
+    assert "thumb tip lies 25 to 30 mm" in found.text
+    assert "do not rely on the guard" in found.advice
+
+
+@pytest.mark.parametrize(("rehearsal", "warned"), [(False, True), (True, False)])
+def test_the_doctor_looks_at_the_hand_before_a_run_and_not_before_a_rehearsal(monkeypatch, rehearsal, warned):
+    for name in ("check_packages", "check_providers", "check_policy", "check_eyes", "_check_graph"):
+        monkeypatch.setattr(doctor, name, lambda *arguments: [])
+    found = doctor.examine(DoctorArguments(robot_config="lbr_allegro_v5", rehearsal=rehearsal))
+    assert any(one.what == "hand" for one in found) is warned
+
+
 def test_a_provider_that_is_not_there_fails_with_those_that_are():
     found = check_providers(["CPUExecutionProvider", "NoSuchExecutionProvider"])
     assert levels(found) == [Level.FAIL]

@@ -7,7 +7,7 @@ frames are x right, y down, z forward.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,9 +88,17 @@ def chained(transforms: Iterable[Transform], parent: str, child: str) -> np.ndar
 
 
 def write_extrinsics(
-    path: Path, transforms: Iterable[Transform], made: Mapping[str, Any] | None = None
+    path: Path,
+    transforms: Iterable[Transform],
+    made: Mapping[str, Any] | None = None,
+    devices: Sequence[str] = (),
 ) -> None:
-    """Write the file atomically; ``made`` says how the numbers were found (plain values).
+    """Write the file atomically.
+
+    Args:
+        made: how the numbers were found (plain values).
+        devices: the cameras that were calibrated, as in the camera node's parameter of that name, left before
+            right; left out where they are not known.
 
     Raises:
         OSError: the folder cannot be written.
@@ -104,7 +112,10 @@ def write_extrinsics(
         }
         for one in transforms
     ]
-    document = {"format_version": FORMAT_VERSION, "transforms": entries, "made": dict(made or {})}
+    document: dict[str, Any] = {"format_version": FORMAT_VERSION}
+    if devices:
+        document["devices"] = [str(name) for name in devices]
+    document |= {"transforms": entries, "made": dict(made or {})}
     write_yaml(path, document, _HEAD)
 
 

@@ -190,6 +190,15 @@ def test_transforms_are_read_as_they_were_written_and_chained(tmp_path):
         chained(found, "b", "c")
 
 
+def test_the_devices_that_were_calibrated_are_kept_as_text_left_before_right(tmp_path):
+    link = Transform("base", "a", (0, 0, 0), (1, 0, 0, 0))
+    write_extrinsics(tmp_path / "e.yaml", [link], devices=("0123", "456"))
+    assert yaml.safe_load((tmp_path / "e.yaml").read_text())["devices"] == ["0123", "456"]
+    assert read_extrinsics(tmp_path / "e.yaml") == (link,)
+    write_extrinsics(tmp_path / "e.yaml", [link])
+    assert "devices" not in yaml.safe_load((tmp_path / "e.yaml").read_text())
+
+
 def test_a_loop_of_frames_is_refused():
     loop = [Transform(a, b, (0, 0, 0), (1, 0, 0, 0)) for a, b in (("a", "b"), ("b", "a"))]
     with pytest.raises(CalibrationFileError, match="no transform leads"):
