@@ -330,8 +330,8 @@ AT_THE_DRIVERS = (
     link(
         1,
         "drivers: none in a dry run",
-        "[] if settings.dry_run else [self._command(driver)",
-        "[self._command(driver)",
+        "() if self._settings.dry_run else self._settings.drivers",
+        "self._settings.drivers",
     ),
     parameters(
         1, "parameters: an order is a permutation", "if sorted(joints) != sorted(group):", "if False:"
