@@ -361,8 +361,26 @@ IN_THE_NODE = (
     node(
         3,
         "node: not armed while inactive",
-        'Answer(False, "not active") if self._timer is None else self._core.arm(self._now_s())',
-        "self._core.arm(self._now_s())",
+        '        if self._timer is None:\n            return Answer(False, "not active")\n',
+        "",
+    ),
+    node(
+        2,
+        "node: ticks by a clock that nobody sets",
+        "clock = self.get_clock() if self._on_sim_time else self._steady",
+        "clock = self.get_clock()",
+    ),
+    node(
+        3,
+        "node: tells the core how long the drivers got nothing",
+        "if not self._on_sim_time:\n            self._core.note_gap",
+        "if False:\n            self._core.note_gap",
+    ),
+    node(
+        2,
+        "node: stops the robot before it is shut down",
+        "        self.brake()\n        self._close()\n",
+        "        self._close()\n",
     ),
     node(3, "node: deactivating ends the sequence", "self._core.abandon(reason)\n", "pass\n"),
     node(1, "node: stops the robot before the process ends", "        node.begin_stop()\n", ""),

@@ -428,6 +428,10 @@ def test_on_a_robot_ticks_go_on_when_the_machines_clock_is_set_back(sim_time, ki
     node.trigger_configure()
     node.trigger_activate()
     assert node._timer.clock.clock_type is kind
+    gaps: list[float] = []
+    node._core.note_gap = gaps.append
+    node._on_tick()
+    assert len(gaps) == (not sim_time), "the core learns how long the drivers got nothing"
     node.destroy_node()
     del node
     gc.unfreeze()
