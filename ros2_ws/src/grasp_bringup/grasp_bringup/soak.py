@@ -5,6 +5,7 @@ Memory that grows, rates that drift, a run that gets stuck, an episode that nobo
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import subprocess
@@ -184,21 +185,26 @@ def main(arguments: list[str] | None = None) -> int:
     report = given.output / "report.json"
     report.unlink(missing_ok=True)
     told = ["--episodes", "0", "--contact-sheet", "none", *given.runner, "--report", str(report)]
-    with (given.output / "output.txt").open("wb") as output:
+    looks: list[Look] = []
+    with (given.output / "output.txt").open("wb") as output, (given.output / "looks.jsonl").open("w") as kept:
         runner = subprocess.Popen(
             [sys.executable, "-m", "grasp_bringup.runner", "sim", *told],
             stdout=output,
             stderr=output,
+            # Ctrl-C is for us: the runner is asked to end once, and a second time would kill it.
+            start_new_session=True,
             # Safe: no thread of ours runs.
             preexec_fn=die_with_parent,  # noqa: PLW1509
         )
         try:
-            looks = list(watch(runner, report, 60.0 * given.minutes))
+            with contextlib.suppress(KeyboardInterrupt):  # what was seen until then is judged
+                for look in watch(runner, report, 60.0 * given.minutes):
+                    looks.append(look)
+                    print(json.dumps(asdict(look)), file=kept, flush=True)
             runner.send_signal(signal.SIGINT)
             status = runner.wait(_END_S)
         finally:
             runner.kill()  # of no effect where it has ended; its nodes end with it
-    (given.output / "looks.json").write_text(json.dumps([asdict(look) for look in looks], indent=1) + "\n")
     if len(looks) < 2:
         print(f"soak: the run ended before two looks at it; see {given.output}/output.txt", file=sys.stderr)
         return 1

@@ -1,13 +1,16 @@
 """What a soak calls sound, and what it does not."""
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grasp_bringup import soak
 from grasp_bringup.soak import Look, judge, memory_of_children
 
 LOOKS = [
@@ -89,3 +92,31 @@ def test_memory_is_that_of_the_children_by_module():
     finally:
         child.kill()
         child.communicate()
+
+
+RUNNER = """#!{python}
+import json, signal, sys
+from pathlib import Path
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+Path(sys.argv[sys.argv.index("--report") + 1]).write_text(json.dumps({report}))
+signal.sigwait([signal.SIGINT])
+"""
+
+
+def test_an_interrupted_soak_is_judged_as_far_as_it_came(tmp_path, monkeypatch, capsys):
+    runner = tmp_path / "python"
+    runner.write_text(RUNNER.format(python=sys.executable, report=report()))
+    runner.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(runner))
+
+    def watch(_runner: object, told: Path, _length_s: float):
+        while not told.is_file() or not told.read_text():
+            pass
+        yield from LOOKS
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(soak, "watch", watch)
+    assert soak.main(["--output", str(tmp_path)]) == 0, capsys.readouterr()
+    assert "FAILS" not in capsys.readouterr().out
+    kept = [json.loads(line) for line in (tmp_path / "looks.jsonl").read_text().splitlines()]
+    assert [Look(**one) for one in kept] == LOOKS
