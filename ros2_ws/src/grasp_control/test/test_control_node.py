@@ -238,7 +238,12 @@ def start_process() -> Iterator[Callable[..., subprocess.Popen]]:
             "ROS_DOMAIN_ID": str(DOMAIN_ID),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         }
-        started.append(subprocess.Popen([sys.executable, *arguments], env=environment))
+        # What is ignored here is ignored by children: so it is under nohup, which has to end no test.
+        ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        try:
+            started.append(subprocess.Popen([sys.executable, *arguments], env=environment))
+        finally:
+            signal.signal(signal.SIGHUP, ours)
         return started[-1]
 
     yield start
