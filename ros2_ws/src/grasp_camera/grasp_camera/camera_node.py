@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -267,7 +268,8 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         if node is not None:
             node.destroy_node()
-        try_shutdown()
+        with contextlib.suppress(RuntimeError):  # the signal's handler may be at it at this very moment
+            try_shutdown()
     return 0
 
 

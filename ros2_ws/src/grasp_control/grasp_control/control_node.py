@@ -36,6 +36,8 @@ stopped)."""
 FAREWELL_S = 1.0
 """Time on the machine's clock that a stop has when the process is asked to end."""
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_HISTORY = 100
+"""Messages kept for who listens: at least 0.3 s, for one who counts or records and is behind for a moment."""
 
 
 class ControlNode(LifecycleNode):
@@ -59,8 +61,8 @@ class ControlNode(LifecycleNode):
         self._word = ""
         self._housekeepings = 0
         # From the start, so that whoever must miss nothing has found them before anything moves.
-        self._command = self.create_lifecycle_publisher(JointState, "/control/command", 10)
-        self._accepted = self.create_lifecycle_publisher(Header, "/control/accepted_target", 10)
+        self._command = self.create_lifecycle_publisher(JointState, "/control/command", _HISTORY)
+        self._accepted = self.create_lifecycle_publisher(Header, "/control/accepted_target", _HISTORY)
         self._state_publisher = self.create_publisher(String, "/control/state", _LATCHED)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On the machine's clock: these go on when /clock stands.

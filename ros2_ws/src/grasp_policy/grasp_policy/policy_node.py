@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from collections import Counter
@@ -301,7 +302,8 @@ def main(arguments: list[str] | None = None) -> int:
         if rclpy_ok():
             raise
     finally:
-        try_shutdown()
+        with contextlib.suppress(RuntimeError):  # the signal's handler may be at it at this very moment
+            try_shutdown()
     return 0
 
 

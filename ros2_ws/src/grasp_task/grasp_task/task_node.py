@@ -18,6 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Point, PointStamped, PoseStamped
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -133,7 +134,8 @@ class TaskNode(Node):
     def _make_subscriptions(self) -> None:
         self.create_subscription(JointState, "/joint_states", self._on_joint_states, _LATEST)
         self.create_subscription(String, "/control/state", self._on_control_state, _LATCHED)
-        self.create_subscription(Header, "/control/accepted_target", self._on_accepted, 10)
+        # Each is counted, and this node may be behind for a moment.
+        self.create_subscription(Header, "/control/accepted_target", self._on_accepted, 100)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         if self.parameters.score_source:
             self.create_subscription(PoseStamped, self.parameters.score_source, self._on_object_pose, 10)
@@ -427,6 +429,12 @@ class TaskNode(Node):
         """Stop, as /grasp/stop does, unless a fault is being stood down from anyway."""
         if not self.resting and self.state.step is not Step.STAND_DOWN:
             self._dispatch(Stop("interrupted"))
+
+    def destroy_node(self) -> None:
+        """Go, once the last state and score have been heard (or after half a second each)."""
+        for publisher in (self._state_publisher, self._score_publisher):
+            publisher.wait_for_all_acked(Duration(seconds=0.5))
+        super().destroy_node()
 
     def conclude(self, interrupted: bool) -> int:
         """Judge the run, write the report and print the table; the exit status of the process."""
