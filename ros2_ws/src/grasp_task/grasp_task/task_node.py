@@ -85,10 +85,7 @@ class TaskNode(Node):
     """Moves messages between the graph and the state machine."""
 
     def __init__(self, **arguments: Any) -> None:
-        """
-        Args:
-            arguments: of `rclpy.node.Node`, for tests
-        """
+        """Takes the arguments of `rclpy.node.Node`, for tests."""
         super().__init__("grasp_task", **arguments)
         self.parameters = declare_parameters(self)
         self.state = State()
