@@ -22,7 +22,7 @@ SIM_PACKAGES := $(filter-out %/grasp_camera,$(ROS_PACKAGES))
 # These are copied into an environment (code is used where it lies): when one changes, install again.
 COPIED := $(foreach package,$(ROS_PACKAGES),$(wildcard $(package)/setup.py $(package)/setup.cfg \
 	$(package)/package.xml $(package)/launch/*.py $(package)/config/*.yaml $(package)/config/robots/*.yaml \
-	$(package)/config/security/*.xml))
+	$(package)/config/*.xml $(package)/config/security/*.xml))
 
 # $(call pip-install,environment) arguments. Quiet about what setuptools thinks of editable installations.
 pip-install = PYTHONWARNINGS=ignore $(1)/bin/python -m pip --disable-pip-version-check install -qq \

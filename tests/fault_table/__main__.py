@@ -12,7 +12,7 @@ from fault_table.bench import Bench, NotMovingError
 from fault_table.faults import FAULTS, Fault
 from fault_table.table import write_table
 from fault_table.trial import Outcome, run_trial
-from grasp_bringup.graph import ALONE
+from grasp_bringup.graph import environment_of_nodes
 
 _DOMAIN = 1 + os.getpid() % 100
 
@@ -45,7 +45,7 @@ def main() -> int:
     help_limit = "s of wall time that the simulator waits for an answer (default: 0.6); more where it is busy"
     parser.add_argument("--limit-s", type=float, default=0.6, help=help_limit)
     asked = parser.parse_args()
-    for name, value in ALONE.items():
+    for name, value in environment_of_nodes(alone=True).items():
         os.environ.setdefault(name, value)
     faults = [one for one in FAULTS if all(word in one.name for word in asked.words)]
     if not faults:

@@ -24,7 +24,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch/*.launch.py")),
-        (f"share/{PACKAGE}/config", files("config/*.yaml")),
+        (f"share/{PACKAGE}/config", files("config/*.yaml") + files("config/*.xml")),
         (f"share/{PACKAGE}/config/robots", files("config/robots/*.yaml")),
         (f"share/{PACKAGE}/config/security", files("config/security/*.xml")),
     ],

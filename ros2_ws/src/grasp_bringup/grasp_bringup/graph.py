@@ -21,6 +21,8 @@ TASKS = ("episodes", "picking")
 """Modes of the task node."""
 ALONE = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 """Environment of a simulation: its joint commands must never reach a robot that listens on the network."""
+PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
+"""Environment variable that names Fast DDS 2's own settings."""
 Arguments = TypeVar("Arguments")
 """A dataclass of arguments, each with a default and a docstring."""
 _NEARLY = 0.75
@@ -322,8 +324,17 @@ def sim_graph(arguments: SimArguments) -> Graph:
         endless=arguments.episodes == 0,
         policy=policy,
         recording=recording,
-        environment=ALONE,
+        environment=environment_of_nodes(alone=True),
     )
+
+
+def environment_of_nodes(alone: bool) -> dict[str, str]:
+    """Environment of a graph's processes, where the caller's is silent.
+
+    Args:
+        alone: whether they are to talk to this machine only
+    """
+    return {**(ALONE if alone else {}), PROFILES: str(shared_file("config", "fastdds.xml"))}
 
 
 def recorder(recording: Path, files: tuple[Path, ...], more_topics: Sequence[str] = ()) -> NodeProcess:

@@ -9,12 +9,12 @@ import yaml
 
 from grasp_bringup.files import shared_file
 from grasp_bringup.graph import (
-    ALONE,
     Bringup,
     Graph,
     NodeProcess,
     absolute,
     check_run,
+    environment_of_nodes,
     is_none,
     own_node,
     recorder,
@@ -124,7 +124,7 @@ def real_graph(arguments: RealArguments) -> Graph:
         endless=arguments.episodes == 0,
         policy=policy,
         recording=_recording(arguments),
-        environment=ALONE if arguments.rehearsal else {},
+        environment=environment_of_nodes(alone=arguments.rehearsal),
     )
 
 

@@ -27,7 +27,7 @@ def test_on_the_robot_cameras_start_first_and_the_task_last_whose_end_is_the_end
     assert list(by_name(graph)) == ["grasp_camera", "grasp_control", "grasp_policy", "grasp_task"]
     assert graph.ending.name == "grasp_task"
     assert graph.bringups == ()
-    assert dict(graph.environment) == {}
+    assert set(graph.environment).isdisjoint(ALONE), "it talks to the drivers' machines"
 
 
 def test_a_rehearsal_has_the_simulator_in_place_of_cameras_and_drivers_and_stays_on_this_machine():
@@ -36,7 +36,7 @@ def test_a_rehearsal_has_the_simulator_in_place_of_cameras_and_drivers_and_stays
     assert list(nodes) == ["grasp_sim", "grasp_control", "grasp_policy", "grasp_task"]
     assert nodes["grasp_sim"].parameters["driver_style"] == "lbr+allegro_v5"
     assert nodes["grasp_task"].parameters["camera_node"] == ""
-    assert graph.environment == ALONE
+    assert graph.environment.items() >= ALONE.items()
 
 
 def test_nothing_starts_by_itself():
