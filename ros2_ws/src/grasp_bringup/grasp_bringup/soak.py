@@ -83,7 +83,7 @@ def judge(looks: Sequence[Look], report: dict[str, Any], status: int) -> list[Fi
     pauses = np.diff([look.at_s for look in _arrivals(looks)])
     longest, usual = (float(pauses.max()), float(np.median(pauses))) if len(pauses) else (np.inf, np.nan)
     return [
-        *(_memory(looks, node) for node in looks[-1].memory_kb),
+        *(_memory(looks, node) for node in sorted({node for look in looks for node in look.memory_kb})),
         _rate(looks, "inferences", lambda look: look.inferences, INFERENCE_DRIFT),
         _rate(looks, "commands", lambda look: look.commands, COMMAND_DRIFT),
         Finding(

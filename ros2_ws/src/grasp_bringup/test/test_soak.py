@@ -52,6 +52,14 @@ def test_memory_that_grows_after_the_warm_up_is_found_and_its_node_named():
     assert failures(warming) == []
 
 
+def test_memory_is_judged_where_the_last_look_found_no_node_and_a_node_that_went_fails():
+    gone = [*LOOKS[:-1], replace(LOOKS[-1], memory_kb={})]
+    assert failures(gone) == []
+    assert len(judge(gone, report(), 0)) == len(judge(LOOKS, report(), 0))
+    early = [one if one.at_s < 200 else replace(one, memory_kb={"grasp_sim": 500_000}) for one in LOOKS]
+    assert failures(early) == ["memory of grasp_task"]
+
+
 def test_a_rate_that_sinks_is_found():
     tired = [replace(one, inferences=one.inferences - max(0, one.episodes - 20) * 10) for one in LOOKS]
     assert failures(tired) == ["rate of inferences"]
