@@ -168,6 +168,7 @@ class Lockstep:
         self.control_word, self.grasp_word = "", ""
         self._target_since_armed = self._command_since_armed = False
         self._standing = False
+        self._disarmed = False
         self._command: np.ndarray | None = None
 
     @property
@@ -220,6 +221,7 @@ class Lockstep:
     def on_control_state(self, word: str) -> None:
         """The command node's state changed; so it is alive, and is waited for again if it was given up."""
         self.control_word = word
+        self._disarmed = self._disarmed or not self.commanding
         self._target_since_armed = self._command_since_armed = False
         self.control.silent_for = self.drivers.silent_for = 0
 
@@ -289,8 +291,11 @@ class Lockstep:
         def answered() -> bool:
             return self.control.heard_ns >= stamp_ns
 
+        self._disarmed = False
+
         def expected() -> bool:
-            return self.commanding and not self.control.silent
+            # Armed again in the midst of the wait, it commands from the next tick on.
+            return self.commanding and not self._disarmed and not self.control.silent
 
         if not expected():
             # An arming ends the pause early, a command does too: it may be a silent partner's return.

@@ -50,7 +50,8 @@ from grasp_sim.world import PlacementRefusedError, World, WorldDivergedError
 __all__ = ["SimNode", "main"]
 
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-LATCHED_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# More than one: a word that the next one overtakes counts as well.
+LATCHED_QOS = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 COMMAND_QOS = QoSProfile(depth=10)
 EYES = ("left", "right")
 _WAIT_SLICE_S = 0.1

@@ -278,6 +278,22 @@ def test_disarming_ends_a_wait_for_a_command_without_counting_it():
     assert graph.lockstep.timeouts == 0
 
 
+def test_disarmed_and_armed_in_one_breath_ends_a_wait_for_a_command_without_counting_it():
+    graph = FakeGraph()
+    graph.command_delay = lambda tick: None if tick == 3 else SOON
+
+    def again() -> None:
+        graph.lockstep.on_control_state("disarmed")
+        graph.lockstep.on_control_state("armed")
+
+    graph.run(3)
+    graph.after(0.1, again)
+    graph.run(3)
+    assert graph.lockstep.control.timeouts == 0
+    assert graph.now_s < 0.2, "and the next ticks are waited for as ever"
+    assert graph.lockstep.control.waits == 6
+
+
 @pytest.mark.parametrize("change", ["release", "fault", "stopped"])
 def test_the_episodes_end_ends_a_wait_for_a_target_without_counting_it(change):
     graph = FakeGraph(grasp="hold")
