@@ -56,8 +56,8 @@ def examine(arguments: DoctorArguments) -> Iterator[Finding]:
         RobotFileError: the robot's file, or that of parameters, is missing or malformed.
     """
     robot = read_robot(arguments.robot_config)
-    for file in () if is_none(arguments.parameters) else (absolute(arguments.parameters),):
-        robot = overlaid(robot, file)
+    if not is_none(arguments.parameters):
+        robot = overlaid(robot, absolute(arguments.parameters))
     yield ok("robot", f"{robot.path}")
     yield from check_packages(robot, arguments.rehearsal)
     providers = list(robot.nodes.get("grasp_policy", {}).get("providers", ["CPUExecutionProvider"]))

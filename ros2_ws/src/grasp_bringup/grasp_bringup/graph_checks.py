@@ -63,11 +63,8 @@ def control_settings(
             found += _unknown(name, robot.nodes.get(name, {}), node)
             if name == "grasp_control":
                 settings = grasp_control.parameters.read_settings(node)
-        except (
-            ValueError,
-            RuntimeError,
-            ParameterException,
-        ) as error:  # rclpy's of a file that it cannot read
+        except (ValueError, RuntimeError, ParameterException) as error:
+            # A RuntimeError is rclpy's, of a file that it cannot read.
             found.append(fail("parameters", f"{name}: {error}", f"correct it in {robot.path}"))
         finally:
             if node is not None:
